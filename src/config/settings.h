@@ -1,0 +1,35 @@
+/* settings.h: what a profile and the command line resolve to: typed, complete, with every default filled in.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "export/exporter.h"
+#include "meter/meter.h"
+
+enum { SETTINGS_POINTS_MAX = 64 };
+
+struct settings {
+	bool enabled;
+	struct meter_options meter; /* hash_key is filled by whoever makes the meter */
+	struct exporter_options exporter;
+	uint32_t point_count; /* 0: every overlay interface that is up */
+	char point[SETTINGS_POINTS_MAX][POINT_NAME_MAX];
+	uint32_t ring_octets, snap_octets; /* packet sources; 0 = their default */
+	bool warn_interval;                /* Interval is neither 0 nor a multiple of 60000: say so */
+};
+
+/* Every default, as `weir check` of an empty FlowMetadata object shows. */
+void settings_init(struct settings *settings);
+
+/* Read a profile file over `settings`. ERR_SYSTEM (cannot read), ERR_USAGE with a text
+ * "FILE:LINE:COLUMN: what was seen; what was expected; hint". */
+MUST_CHECK enum status settings_load(struct settings *settings, const char *path, struct error *err);
+
+/* The same over text in memory; `name` stands for the file in messages. */
+MUST_CHECK enum status settings_parse(struct settings *settings, const char *name, const char *text,
+				      size_t length, struct error *err);
+
+/* Print what it resolves to, one property a line, with what a default means in words (`weir check`). */
+void settings_print(const struct settings *settings, FILE *out);

@@ -1,0 +1,82 @@
+/* exporter.h: the Exporting Process (RFC 5470 section 5.5, RFC 7011): flow records in, IPFIX Messages out to
+ * every collector, each with its own Transport Session, sequence, templates and timers.
+ *
+ * The seam to the Metering Process is a ring of encoded Data Records (export/ring.h): exporter_put encodes
+ * and queues, exporter_service sends. Both are called from one thread today; the ring lets them live in two
+ * processes. */
+#pragma once
+
+#include "base/error.h"
+#include "base/log.h"
+#include "meter/meter.h"
+#include "observe/point.h"
+#include "observe/source.h"
+#include "transport/transport.h"
+
+enum { COLLECTOR_MAX = 16 };
+
+struct exporter_options {
+	struct endpoint collector[COLLECTOR_MAX];
+	uint32_t collector_count;
+	uint32_t domain;                    /* Observation Domain ID */
+	int64_t template_refresh_ns;        /* UDP: all templates again at least this often … */
+	uint32_t template_refresh_messages; /* … and after this many messages, whichever comes first */
+	int64_t options_refresh_ns;         /* statistics and interface options again, every transport */
+	uint16_t max_message;               /* cap on a message's octets */
+	uint32_t ring_octets;               /* size of the record ring; 0 = the default */
+};
+
+/* What the device knows about itself, for the options records of RFC 7011 section 4 and the interface table.
+ */
+struct exporter_control {
+	struct meter_statistics meter;
+	struct source_statistics source;
+};
+
+/* Counters of one collector's session since the start. */
+struct session_statistics {
+	uint64_t messages, octets;
+	uint64_t data_records; /* flow and options data records handed to the transport */
+	uint64_t flow_records;
+	uint64_t not_sent_flows, not_sent_packets, not_sent_octets; /* given up; the sequence shows the gap */
+	int64_t first_not_sent_ms, last_not_sent_ms;                /* 0: never */
+	uint64_t errors; /* sends that failed (ICMP refusal, no route …) */
+	uint64_t template_refreshes;
+};
+
+struct exporter;
+
+MUST_CHECK enum status exporter_new(struct exporter **out, const struct exporter_options *options,
+				    const struct point_table *points, const struct logger *log,
+				    struct error *err);
+
+/* A flow_sink: encode the record into the ring. When the ring is full it is drained through
+ * exporter_service's path at once; what still finds no room is counted as not sent for every collector. */
+void exporter_put(void *exporter, const struct flow_record *record);
+
+/* Give control information anew; the next options refresh carries it. */
+void exporter_control(struct exporter *exporter, const struct exporter_control *control);
+
+/* The interface table changed: send it with the next message. */
+void exporter_interfaces_changed(struct exporter *exporter);
+
+/* Send what the ring holds; refresh templates and options that are due; send messages that have waited long
+ * enough (one second) although not full. `now` drives timers, `wall` becomes Export Time. */
+void exporter_service(struct exporter *exporter, struct mono_ns now, struct wall_ns wall);
+
+/* Send everything that is left, with a last set of statistics, whatever the timers say. Over a file an error
+ * of the last write is answered here. */
+MUST_CHECK enum status exporter_finish(struct exporter *exporter, struct mono_ns now, struct wall_ns wall,
+				       struct error *err);
+
+void exporter_free(struct exporter *exporter);
+
+uint32_t exporter_session_count(const struct exporter *exporter);
+void exporter_session_statistics(const struct exporter *exporter, uint32_t session,
+				 struct session_statistics *out);
+const struct endpoint *exporter_session_endpoint(const struct exporter *exporter, uint32_t session);
+
+/* Local and remote address of a session, to keep its own traffic out of the meter. false: not known (yet), or
+ * a file. */
+bool exporter_session_addresses(const struct exporter *exporter, uint32_t session,
+				struct sockaddr_storage *local, struct sockaddr_storage *remote);

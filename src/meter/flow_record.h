@@ -1,0 +1,33 @@
+/* flow_record.h: a Flow Record (RFC 5470 section 2) in plain form, as the Metering Process hands it to the
+ * Exporting Process. The field table of export/layout.c names these members; nothing else knows their
+ * offsets. */
+#pragma once
+
+#include <stdint.h>
+
+#include "decode/decode.h"
+
+/* flowEndReason (IANA element 136). */
+enum flow_end_reason {
+	END_IDLE = 1,
+	END_ACTIVE = 2, /* interim: the flow goes on */
+	END_DETECTED = 3,
+	END_FORCED = 4,
+	END_RESOURCES = 5,
+};
+
+struct flow_record {
+	struct flow_key key;
+	uint64_t octets; /* since the last record of this flow (delta) */
+	uint64_t packets;
+	uint64_t dropped_octets; /* denied frames only */
+	uint64_t dropped_packets;
+	uint64_t start_ms, end_ms; /* first and last packet of this record, milliseconds since 1970 */
+	uint64_t flow_id;   /* joins the interim records of one flow; unique in the observation domain */
+	uint32_t interface; /* ifindex of the observation point */
+	uint32_t point_id;  /* observationPointId */
+	uint16_t tcp_flags;
+	uint8_t class_of_service; /* of the first packet */
+	uint8_t direction;        /* enum flow_direction: ingress or egress */
+	uint8_t end_reason;       /* enum flow_end_reason */
+};

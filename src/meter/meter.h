@@ -1,0 +1,69 @@
+/* meter.h: the Metering Process (RFC 5470 section 5): packets in, flow records out.
+ *
+ * One meter belongs to one thread. It makes no system call and, once its table has grown, no allocation. It
+ * reads no clock: time comes in with the packets and with meter_advance. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "meter/flow_record.h"
+#include "observe/packet.h"
+#include "observe/point.h"
+
+/* Which records are wanted (the profile's Direction). */
+enum direction_filter { DIRECTIONS_BOTH, DIRECTIONS_SENDING, DIRECTIONS_RECEIVED };
+
+struct meter_options {
+	uint32_t max_flows;  /* open flows at most; the oldest idle ones make room (end reason 5) */
+	int64_t idle_ns;     /* 0: every packet is a flow of its own */
+	int64_t interval_ns; /* interim records of long flows; 0: none */
+	int64_t linger_ns;   /* how long a TCP flow stays after FIN both ways or RST, for the last ACK */
+	enum direction_filter directions;
+	bool dscp_key;          /* DSCP is part of the flow key */
+	uint64_t first_flow_id; /* flow ids count up from here */
+	uint8_t hash_key[32];   /* secret, so that nobody outside can aim collisions */
+};
+
+/* Counters since the meter was made; they only grow, but for the gauge. */
+struct meter_statistics {
+	uint64_t packets; /* counted into flows; a super-packet counts as the packets it stands for */
+	uint64_t octets;
+	uint64_t filtered_packets; /* left out by `directions` */
+	uint64_t filtered_octets;
+	uint64_t outcome[DECODE_OUTCOME_COUNT]; /* frames by what the decoder said */
+	uint64_t ignored_octets;                /* frame octets of all outcomes but DECODE_FLOW */
+	int64_t first_ignored_wall_ms, last_ignored_wall_ms; /* 0: none yet */
+	uint64_t fragments_joined;                           /* later fragments that found their first */
+	uint64_t fragments_unjoined;                         /* … that did not: metered without ports */
+	uint64_t records[END_RESOURCES + 1];                 /* by end reason */
+	uint64_t flows_created;
+	uint64_t evicted;      /* flows ended by pressure */
+	uint64_t clock_steps;  /* packet time that went back too far: all flows were ended */
+	uint32_t active_flows; /* gauge */
+};
+
+/* Takes one finished record. Borrowed: it is gone when the sink returns. */
+typedef void flow_sink(void *arg, const struct flow_record *record);
+
+struct meter;
+
+/* The point table is read when records are made and must outlive the meter. ERR_MEMORY, ERR_LIMIT. */
+MUST_CHECK enum status meter_new(struct meter **out, const struct meter_options *options,
+				 const struct point_table *points, flow_sink *sink, void *sink_arg,
+				 struct error *err);
+void meter_free(struct meter *meter);
+
+/* Decode, classify and count a batch; expire what its packets' time makes due. */
+void meter_observe(struct meter *meter, const struct packet_batch *batch);
+
+/* Time has passed without packets: end idle flows, make interim records. Call at least twice a second on a
+ * live device; a capture file needs none. */
+void meter_advance(struct meter *meter, struct mono_ns now, int64_t to_wall);
+
+/* End every open flow with END_FORCED: all of them, or those of one observation point (its interface is
+ * gone). */
+void meter_flush(struct meter *meter);
+void meter_flush_point(struct meter *meter, uint32_t point);
+
+void meter_statistics(const struct meter *meter, struct meter_statistics *out);

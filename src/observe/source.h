@@ -1,0 +1,68 @@
+/* source.h: a packet source feeds one or more observation points. One file a kind, one row in packet_sources.
+ */
+#pragma once
+
+#include <sys/socket.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "observe/packet.h"
+#include "observe/point.h"
+
+struct packet_source;
+
+/* What every kind of source is told. The point table outlives the source and grows as the source finds
+ * interfaces. */
+struct source_options {
+	const char *spec; /* what to open: a file name, "-" for standard input; an interface name, NULL = all
+			     overlay interfaces */
+	struct point_table *points;
+	const struct logger *log;
+	uint32_t ring_octets; /* af_packet: size of one ring; 0 = the default */
+	uint32_t snap_octets; /* octets kept of a frame; 0 = the default */
+};
+
+/* Counters since the source was opened; they only grow. */
+struct source_statistics {
+	uint64_t packets;          /* handed over in batches */
+	uint64_t dropped_packets;  /* lost in the kernel before we could read them (PACKET_STATISTICS) */
+	uint64_t excluded_packets; /* our own export traffic, left out on purpose */
+	uint64_t octets;           /* frame octets handed over */
+	int64_t first_drop_wall_ms, last_drop_wall_ms; /* when drops were noticed; 0 = never */
+};
+
+struct packet_source_type {
+	const char *name;        /* "capture", "afpacket" */
+	const char *description; /* one line for --help */
+
+	/* ERR_PERMISSION, ERR_SYSTEM, ERR_FORMAT (not a capture file), ERR_UNSUPPORTED (link type) with text.
+	 */
+	enum status (*open)(struct packet_source **out, const struct source_options *options,
+			    struct error *err);
+
+	/* A descriptor that polls readable when read() has something; -1: always readable (a file). */
+	int (*poll_fd)(const struct packet_source *);
+
+	/* Fill `batch` with at least one packet. AGAIN: nothing now (live). END: the file is read to its end.
+	 * ERR_FORMAT: damaged or cut short here; all packets before it were already handed over; the text
+	 * says where. A batch must be released before the next read. */
+	enum status (*read)(struct packet_source *, struct packet_batch *batch, struct error *err);
+	void (*release)(struct packet_source *, struct packet_batch *batch);
+
+	/* Frames of this UDP/TCP conversation with a collector are our own: never hand them over. NULL: not
+	 * needed. Addresses as in struct sockaddr; may be called again when a session's local port changes.
+	 */
+	enum status (*exclude)(struct packet_source *, const struct sockaddr *local,
+			       const struct sockaddr *remote);
+
+	void (*statistics)(struct packet_source *, struct source_statistics *out);
+	void (*close)(struct packet_source *);
+};
+
+/* First member of every kind of source. */
+struct packet_source {
+	const struct packet_source_type *type;
+};
+
+extern const struct packet_source_type capture_source;  /* pcap and pcapng files */
+extern const struct packet_source_type afpacket_source; /* TPACKET_V3 rings on live interfaces */

@@ -1,0 +1,69 @@
+/* transport.h: moves whole IPFIX Messages to one destination (RFC 7011 section 10). One file a transport, one
+ * row in transports[]. Non-blocking; a stackable transport (tls over tcp) holds its `next`. */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/span.h"
+
+/* A COLLECTOR as people write it: "Udp/172.16.1.100:4739", "Udp/[fd00::1]", "File/out.ipfix". */
+struct endpoint {
+	const struct transport_type *type;
+	char host[256]; /* name or address without brackets; the path of a file */
+	uint16_t port;  /* host byte order; 0 for files */
+};
+
+struct transport_options {
+	const struct logger *log;
+	uint16_t max_message; /* upper bound on a message whatever the path allows; 0 = none */
+};
+
+struct transport;
+
+struct transport_type {
+	const char *scheme;    /* "Udp"; compared without case */
+	const char *usage;     /* "Udp/HOST[:PORT]" */
+	uint16_t default_port; /* 0: the endpoint is a path */
+	bool reliable; /* templates need no refresh; sequence and templates start anew at each connection */
+
+	/* ERR_SYSTEM, ERR_PERMISSION, ERR_UNSUPPORTED with text. A host that cannot be resolved or reached
+	 * now is no error: send answers AGAIN and open tries go on inside. */
+	enum status (*open)(struct transport **out, const struct endpoint *to,
+			    const struct transport_options *options, struct error *err);
+
+	/* Octets that the next message may have at most (path MTU less headers; RFC 7011 10.3.3: 512-octet
+	 * packets where the path MTU is unknown). */
+	size_t (*message_limit)(struct transport *);
+
+	/* All or nothing. OK: handed to the kernel or written. AGAIN: no room or no connection now, the
+	 * message is still the caller's. ERR_LIMIT: larger than the path takes now (ask message_limit again).
+	 * ERR_SYSTEM: this message is lost, the transport goes on (an ICMP error on UDP). */
+	enum status (*send)(struct transport *, struct span message, struct error *err);
+
+	/* Counts every event after which the peer may have lost its templates: a new connection, an ICMP
+	 * error, a host name that resolved to another address. A session whose number differs from the one it
+	 * saw last sends templates (and on a reliable transport starts a new Transport Session). */
+	uint32_t (*generation)(const struct transport *);
+
+	int (*poll_fd)(const struct transport *); /* -1: none */
+	bool (*addresses)(const struct transport *, struct sockaddr_storage *local,
+			  struct sockaddr_storage *remote);
+	void (*close)(struct transport *); /* flushes a file to disk */
+};
+
+/* First member of every transport. */
+struct transport {
+	const struct transport_type *type;
+};
+
+extern const struct transport_type *const transports[]; /* NULL at the end */
+
+/* Parse SCHEME/HOST:PORT. ERR_USAGE names what was seen and what is allowed; ERR_UNSUPPORTED for a scheme
+ * that is known but not built in yet (Tcp, Tls, Dtls, Sctp). */
+MUST_CHECK enum status endpoint_parse(struct endpoint *out, const char *text, struct error *err);
+
+/* The canonical form: "Udp/[2001:db8::1]:4739". */
+void endpoint_print(const struct endpoint *endpoint, char *out, size_t size);
