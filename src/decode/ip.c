@@ -96,7 +96,8 @@ static uint32_t jumbo_payload(struct rest rest)
 	return 0;
 }
 
-/* Octets of an IPv6 packet whose Payload Length is 0. */
+/* Octets of an IPv6 packet whose Payload Length is 0: a jumbogram, of which no more is believed than the
+ * frame had, or a super-packet, or really none. */
 static uint32_t octets_without_length(const struct packet *packet, struct rest rest)
 {
 	uint32_t payload = 0;
@@ -106,9 +107,18 @@ static uint32_t octets_without_length(const struct packet *packet, struct rest r
 		rest_skip(&options, IPV6_HEADER);
 		payload = jumbo_payload(options);
 	}
-	if (payload == 0 && packet->gso_size)
-		return rest.length;
-	return IPV6_HEADER + payload;
+	if (payload == 0)
+		return packet->gso_size ? rest.length : IPV6_HEADER;
+	return least(IPV6_HEADER + payload, rest.length);
+}
+
+static inline uint32_t extension_length(uint8_t header, uint8_t field)
+{
+	if (header == NEXT_FRAGMENT)
+		return 8;
+	if (header == NEXT_AUTHENTICATION)
+		return (field + 2U) * 4; /* RFC 4302: in units of 4 octets, less 2 */
+	return (field + 1U) * 8;
 }
 
 /* Walk the extension headers between the IPv6 header and the transport. Stops, with no octet left, where a
@@ -124,16 +134,12 @@ static uint32_t walk_extensions(struct flow_key *key, struct packet_facts *facts
 		if (header != NEXT_HOP_BY_HOP && header != NEXT_ROUTING && header != NEXT_FRAGMENT &&
 		    header != NEXT_AUTHENTICATION && header != NEXT_DESTINATION)
 			break;
-		if (n == IPV6_HEADERS_MAX || left < 2) {
+		if (n == IPV6_HEADERS_MAX || left == 0) {
 			left = 0;
 			break;
 		}
-		uint32_t length = (at[1] + 1U) * 8;
-		if (header == NEXT_FRAGMENT)
-			length = 8;
-		if (header == NEXT_AUTHENTICATION)
-			length = (at[1] + 2U) * 4; /* RFC 4302: in units of 4 octets */
 		key->protocol = at[0];
+		const uint32_t length = left < 8 ? UINT32_MAX : extension_length(header, at[1]);
 		if (left < length) {
 			left = 0;
 			break;

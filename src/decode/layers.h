@@ -12,8 +12,8 @@
 enum {
 	VLAN_TAGS_MAX = 8,
 	MPLS_LABELS_MAX = 16,
-	TUNNELS_MAX = 4, /* PPPoE, LLC and Ethernet inside MPLS, together */
-	IPV6_HEADERS_MAX = 16,
+	TUNNELS_MAX = 4,        /* PPPoE, LLC and Ethernet inside MPLS, together */
+	IPV6_HEADERS_MAX = 256, /* each takes 8 octets at least, so the work is bounded by the packet too */
 };
 
 /* What is left of a frame. */

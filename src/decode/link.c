@@ -47,19 +47,30 @@ static enum decode_outcome step_ethernet(struct rest *rest, uint32_t *type)
 	return DECODE_FLOW;
 }
 
-/* RFC 3032. What the last label stands for is not in the packet; its first nibble tells IP from a pseudowire
- * (RFC 4928), which begins with a control word of nibble 0 (RFC 4385) and mostly carries Ethernet. */
+/* RFC 3032. Three labels say themselves what follows. What any other stands for is not in the packet; the
+ * next nibble tells IP from a pseudowire (RFC 4928), which begins with a control word of nibble 0 (RFC 4385)
+ * and mostly carries Ethernet. */
 static enum decode_outcome step_mpls(struct rest *rest, uint32_t *type)
 {
+	enum { IPV4_EXPLICIT_NULL = 0, IPV6_EXPLICIT_NULL = 2, ASSOCIATED_CHANNEL = 13 };
+	uint32_t label;
+
 	for (unsigned labels = 0;; labels++) {
 		if (rest->captured < 4)
 			return DECODE_LINK_SHORT;
 		if (labels == MPLS_LABELS_MAX)
 			return DECODE_LINK_NESTED;
 		const bool bottom = rest->at[2] & 1;
+		label = get_be32(rest->at) >> 12;
 		rest_skip(rest, 4);
 		if (bottom)
 			break;
+	}
+	switch (label) {
+	case IPV4_EXPLICIT_NULL: *type = TYPE_IPV4; return DECODE_FLOW;
+	case IPV6_EXPLICIT_NULL: *type = TYPE_IPV6; return DECODE_FLOW;
+	case ASSOCIATED_CHANNEL: *type = TYPE_NOT_IP; return DECODE_FLOW; /* RFC 5586 */
+	default: break;
 	}
 	if (rest->captured == 0)
 		return DECODE_LINK_SHORT;

@@ -16,6 +16,8 @@ enum {
 	PROTOCOL_UDP_LITE = 136,
 };
 
+enum { TCP_OFFSET_LEAST = 5 << 4 }; /* the header length is the upper half of octet 12, in words */
+
 /* The protocols that are not in every second packet. */
 void decode_other_transport(struct flow_key *key, const uint8_t *at, uint32_t have);
 
@@ -37,7 +39,8 @@ static inline void decode_transport(struct flow_key *key, struct packet_facts *f
 	if (key->protocol == PROTOCOL_TCP) {
 		if (likely(have >= 14)) {
 			take_ports(key, at);
-			facts->tcp_flags = get_be16(at + 12) & 0x0fff;
+			if (likely(at[12] >= TCP_OFFSET_LEAST)) /* else these are not flags (RFC 9293 3.1) */
+				facts->tcp_flags = get_be16(at + 12) & 0x0fff;
 		} else if (have >= 4) {
 			take_ports(key, at);
 		}
