@@ -77,9 +77,10 @@ static void hint_after_value(const struct walk *w, const struct token *t, char *
 	const unsigned line = line_of(w, w->previous_end ? w->previous_end - 1 : 0);
 	const size_t open = w->open[w->depth - 1];
 
-	if (t->kind == ':')
-		snprintf(hint, size, "%s",
-			 bracket(w) == '[' ? "names belong in { }" : "one colon a member; is a ',' missing?");
+	if (t->kind == ':' && bracket(w) == '[')
+		snprintf(hint, size, "names belong in { }; is the '[' of line %u closed?", line_of(w, open));
+	else if (t->kind == ':')
+		snprintf(hint, size, "one colon a member; is a ',' missing?");
 	else if (t->kind == '}' || t->kind == ']')
 		snprintf(hint, size, "the '%c' of line %u is closed by '%c'", bracket(w), line_of(w, open),
 			 bracket(w) == '{' ? '}' : ']');

@@ -73,14 +73,15 @@ void settings_print(const struct settings *settings, FILE *out)
 		const struct property *p = &properties[i];
 
 		print_value(p, settings, value, sizeof value);
-		fprintf(out, "%-24s %-28s %s\n", p->name, value, meaning_of(p, value_of(p, settings)));
+		fprintf(out, "%-24s %-26s  %s\n", p->name, value, meaning_of(p, value_of(p, settings)));
 	}
 	for (size_t i = 0; i < property_count; i++) {
 		const struct property *p = &properties[i];
 
 		if (p->rule && settings->warn_interval)
 			fprintf(out,
-				"warning: %s: %" PRId64 " seen; the documented rule is %s; it is honoured\n",
+				"warning: FlowMetadata.%s: %" PRId64
+				" seen; the documented rule is %s; it is honoured\n",
 				p->name, property_get(p, settings), p->rule);
 	}
 	print_verdict(settings, out);

@@ -106,7 +106,7 @@ static enum status read_number(struct profile *p, const struct property *propert
 		const bool low = number < (double)property->minimum;
 		if (low || number > (double)property->maximum) {
 			snprintf(allowed, sizeof allowed, "%sat %s %lld%s%s%s",
-				 property->zero && property->minimum > 0 ? "0 or " : "",
+				 low && property->zero && property->minimum > 0 ? "0 or " : "",
 				 low ? "least" : "most",
 				 (long long)(low ? property->minimum : property->maximum), *unit ? " (" : "",
 				 unit, *unit ? ")" : "");
@@ -352,6 +352,18 @@ static enum status read_top(struct profile *p)
 	return read_section(p, found.first.begin);
 }
 
+/* Where the word begins that holds the octet at `at`. */
+static size_t word_begin(const struct profile *p, size_t at)
+{
+	struct lexer lexer = members_of(p->text, p->length, 0);
+	struct token t;
+
+	do
+		t = lexer_next(&lexer);
+	while (t.kind != TOKEN_END && t.end <= at);
+	return t.begin;
+}
+
 /* jansson says whether it is JSON; where it says no, find the place and a hint. */
 static enum status judge(const struct profile *p)
 {
@@ -372,7 +384,8 @@ static enum status judge(const struct profile *p)
 		return error_set(p->err, ERR_MEMORY, "%s: no memory", p->name);
 	if (json_fault_find(p->text, p->length, &fault))
 		return fail(p, fault.at, "%s", fault.text);
-	return fail(p, error.position > 0 ? (size_t)error.position - 1 : 0, "%.160s", error.text);
+	return fail(p, word_begin(p, error.position > 0 ? (size_t)error.position - 1 : 0), "%.160s",
+		    error.text);
 }
 
 enum status settings_parse(struct settings *settings, const char *name, const char *text, size_t length,
