@@ -61,7 +61,7 @@ struct json_fault {
 bool json_fault_find(const char *text, size_t length, struct json_fault *out);
 
 /* Copy at most `size` - 1 octets of the text for a message: cut at a character, "…" where it was cut, control
- * characters and ill-formed UTF-8 as \xNN. */
+ * characters and ill-formed UTF-8 as \xNN. `size` is at least 4; the last 3 octets are kept for the "…". */
 void quote_text(const char *text, size_t length, char *out, size_t size);
 
 /* Octets of the well-formed UTF-8 character at `text`; 0: ill-formed or cut short (RFC 3629 section 4). */

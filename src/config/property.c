@@ -104,15 +104,27 @@ unsigned edit_distance(const char *a, const char *b)
 	return back[b_length];
 }
 
+static size_t common_prefix(const char *a, const char *b)
+{
+	size_t n = 0;
+
+	while (a[n] && tolower((unsigned char)a[n]) == tolower((unsigned char)b[n]))
+		n++;
+	return n;
+}
+
 const struct property *property_nearest(const char *name, unsigned *distance)
 {
 	const struct property *best = properties;
 	unsigned best_distance = edit_distance(name, best->name);
 
 	for (size_t i = 1; i < property_count; i++) {
-		const unsigned d = edit_distance(name, properties[i].name);
-		if (d < best_distance) {
-			best = &properties[i];
+		const struct property *p = &properties[i];
+		const unsigned d = edit_distance(name, p->name);
+
+		if (d < best_distance ||
+		    (d == best_distance && common_prefix(name, p->name) > common_prefix(name, best->name))) {
+			best = p;
 			best_distance = d;
 		}
 	}

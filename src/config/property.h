@@ -44,7 +44,7 @@ extern const size_t property_count;
 const struct property *property_find(const char *name);
 
 /* The property whose name is most like `name`, letter case aside. *distance (may be NULL) counts the letters
- * to insert, drop, change or swap; 0: only the case differs. */
+ * to insert, drop, change or swap; 0: only the case differs. Of equals the one that begins alike. */
 const struct property *property_nearest(const char *name, unsigned *distance);
 
 /* Optimal string alignment distance without letter case; a string counts up to its 63rd octet. */

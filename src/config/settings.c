@@ -79,12 +79,17 @@ static json_t *decode(const struct profile *p, size_t begin, size_t end)
 			  JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, NULL);
 }
 
-/* A string that C can hold. */
+/* A string without control characters: what goes into logs and file names stays one line. */
 static const char *plain_string(const json_t *json)
 {
-	return json_is_string(json) && strlen(json_string_value(json)) == json_string_length(json)
-		       ? json_string_value(json)
-		       : NULL;
+	if (!json_is_string(json))
+		return NULL;
+	for (size_t i = 0; i < json_string_length(json); i++) {
+		const unsigned char c = (unsigned char)json_string_value(json)[i];
+		if (c < 0x20 || c == 0x7f)
+			return NULL;
+	}
+	return json_string_value(json);
 }
 
 /* JSON does not tell 60000 from 6e4; both are whole. Beyond 2^53 a double no longer counts one by one. */
