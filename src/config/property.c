@@ -38,7 +38,7 @@ const struct property properties[] = {
 	{"TcpLinger", PROPERTY_NUMBER, "milliseconds", 0, 60000, 1000, AT_MS(meter.linger_ns),
 	 .meaning = "a TCP flow that was closed waits this long for its last packets",
 	 .zero = "a TCP flow ends with the packet that closes it"},
-	{"MaxFlows", PROPERTY_NUMBER, "flows", 16, 1 << 28, 1 << 20, AT(meter.max_flows),
+	{"MaxFlows", PROPERTY_NUMBER, "flows", 16, 1 << 26, 1 << 20, AT(meter.max_flows),
 	 .meaning = "open flows at most; about 112 octets of memory each, once used"},
 	{"DscpKey", PROPERTY_FLAG, .standard = 0, AT(meter.dscp_key),
 	 .meaning = "packets with another DSCP are another flow", .zero = "DSCP does not tell flows apart"},
