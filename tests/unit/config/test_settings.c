@@ -84,6 +84,42 @@ static void text_needs_no_end_mark(void **state)
 	}
 }
 
+/* Octets that no editor shows: they stand here rather than in a golden file. */
+static void odd_octets(void **state)
+{
+	static const struct {
+		const char *what, *text, *error; /* NULL: it is good */
+	} cases[] = {
+		{"lines end in CR LF", "{\r\n\t\"FlowMetadata\": {\r\n\t\"Interval\": 60000 } }\r\n", NULL},
+		{"CR LF is one line's end", "{\r\n\"FlowMetadata\": {\r\n\t\"Interval\": 1 } }\r\n",
+		 "t:3:14: FlowMetadata.Interval: 1 seen; 0 or at least 1000 (milliseconds) allowed"},
+		{"no newline at the end", "{\"FlowMetadata\":{}}", NULL},
+		{"a byte order mark", "\xef\xbb\xbf{\"FlowMetadata\":{}}", NULL},
+		{"a byte order mark counts for no column", "\xef\xbb\xbf{\"FlowMetadata\":1}",
+		 "t:1:17: FlowMetadata: 1 seen; an object { … } allowed"},
+		{"only space", "\n\n   \n", "t:1:1: the file is empty; { \"FlowMetadata\": { … } } expected"},
+		{"Latin-1 in a string", "{\"FlowMetadata\":{\"Direction\":\"B\xffoth\"}}",
+		 "t:1:32: \\xff seen inside a string; not UTF-8; save the file as UTF-8"},
+		{"Latin-1 outside", "{ \xe9: 1 }",
+		 "t:1:3: \\xe9 seen; a name in double quotes or '}' expected; not UTF-8; save the file as "
+		 "UTF-8"},
+		{"a no-break space", "{ \xc2\xa0\"FlowMetadata\":{}}",
+		 "t:1:3: \xc2\xa0 seen; a name in double quotes or '}' expected; a no-break space; use an "
+		 "ordinary one"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct error err = {0};
+		struct settings s;
+		const enum status status = parse(&s, cases[i].text, &err);
+
+		if ((status == OK) != !cases[i].error ||
+		    strcmp(err.text, cases[i].error ? cases[i].error : "") != 0)
+			fail_msg("%s: status %d, \"%s\"", cases[i].what, status, err.text);
+	}
+}
+
 static void size_is_bounded(void **state)
 {
 	static const char section[] = "{\"FlowMetadata\":{}}";
@@ -158,9 +194,13 @@ static void long_names_keep_the_place(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(values_reach_their_members), cmocka_unit_test(lists_are_replaced),
-		cmocka_unit_test(text_needs_no_end_mark),     cmocka_unit_test(size_is_bounded),
-		cmocka_unit_test(endless_files_are_refused),  cmocka_unit_test(unreadable_files_say_so),
+		cmocka_unit_test(values_reach_their_members),
+		cmocka_unit_test(lists_are_replaced),
+		cmocka_unit_test(text_needs_no_end_mark),
+		cmocka_unit_test(odd_octets),
+		cmocka_unit_test(size_is_bounded),
+		cmocka_unit_test(endless_files_are_refused),
+		cmocka_unit_test(unreadable_files_say_so),
 		cmocka_unit_test(long_names_keep_the_place),
 	};
 

@@ -1,5 +1,0 @@
-{
-  "FlowMetadata": {
-    "Direction": "Bÿoth"
-  }
-}

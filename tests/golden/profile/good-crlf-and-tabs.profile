@@ -1,6 +1,0 @@
-{
-  "FlowMetadata": {
-		"IpFixCollectors": [ "Udp/172.16.1.100:4739" ],
-		"Interval": 60000
-  }
-}
