@@ -57,7 +57,7 @@ const struct property properties[] = {
 	 .meaning = "names this exporter in every message", .zero = "chosen at start"},
 	{"RingSize", PROPERTY_NUMBER, "octets", 65536, 1 << 30, 0, AT(ring_octets),
 	 .meaning = "receive buffer of each interface", .zero = "the packet source chooses"},
-	{"SnapLength", PROPERTY_NUMBER, "octets", 64, 262144, 0, AT(snap_octets),
+	{"SnapLength", PROPERTY_NUMBER, "octets", 64, 2048, 0, AT(snap_octets),
 	 .meaning = "kept of each packet for reading its headers", .zero = "the packet source chooses"},
 };
 
