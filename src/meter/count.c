@@ -47,7 +47,7 @@ static void see_tcp_end(struct meter *m, uint32_t flow, const struct flow_key *k
 	const bool reset = facts->tcp_flags & TCP_RST;
 	uint16_t state = reset ? 0 : FLOW_FIN;
 
-	if (reverse != FLOW_NONE) {
+	if (reverse != FLOW_NONE && meter_natural_end(m, reverse, time) == 0) {
 		if (m->store.hot[reverse].state & FLOW_FIN)
 			state |= FLOW_PEER_FIN;
 		set_state(m, reverse, reset ? 0 : FLOW_PEER_FIN, reset, time);
@@ -82,17 +82,13 @@ static uint32_t open_flow(struct meter *m, const struct flow_key *key, uint32_t 
 	return flow;
 }
 
-/* Why the flow that a packet belongs to by its key is one that has ended before; 0: it goes on. The same
- * rules as in the sweep, so that it does not matter which of the two sees the end first. */
+/* Why the flow that a packet belongs to by its key has ended before this packet; 0: it goes on. */
 static unsigned ended_before(const struct meter *m, uint32_t flow, const struct packet_facts *facts,
 			     int64_t time)
 {
-	const struct flow_hot *hot = &m->store.hot[flow];
-
-	if (hot->state & FLOW_OVER &&
-	    (facts->tcp_flags & TCP_SYN || m->store.check_at[flow] <= meter_tick_of(m, time)))
+	if (m->store.hot[flow].state & FLOW_OVER && facts->tcp_flags & TCP_SYN)
 		return END_DETECTED;
-	return time > hot->last && time - hot->last >= m->options.idle_ns ? END_IDLE : 0;
+	return meter_natural_end(m, flow, time);
 }
 
 /* Any packet, whatever state its flow is in. */

@@ -76,14 +76,13 @@ void meter_interim(struct meter *m, uint32_t flow)
 	hot->state |= FLOW_TOLD;
 }
 
-/* Why `flow` ends now by itself; 0: it does not. */
-static unsigned natural_end(const struct meter *m, uint32_t flow, uint32_t tick)
+unsigned meter_natural_end(const struct meter *m, uint32_t flow, int64_t time)
 {
 	const struct flow_hot *hot = &m->store.hot[flow];
 
-	if (hot->state & FLOW_OVER && m->store.check_at[flow] <= tick)
-		return END_DETECTED;
-	return m->clock.now - hot->last >= m->options.idle_ns ? END_IDLE : 0;
+	if (hot->state & FLOW_OVER)
+		return m->store.check_at[flow] <= meter_tick_of(m, time) ? END_DETECTED : 0;
+	return time > hot->last && time - hot->last >= m->options.idle_ns ? END_IDLE : 0;
 }
 
 /* ---- the sweep ---- */
@@ -92,7 +91,7 @@ static unsigned natural_end(const struct meter *m, uint32_t flow, uint32_t tick)
 static void look_at(struct meter *m, uint32_t flow, uint32_t hash, uint32_t tick)
 {
 	struct flow_store *s = &m->store;
-	const unsigned reason = natural_end(m, flow, tick);
+	const unsigned reason = meter_natural_end(m, flow, m->clock.now);
 
 	if (reason != 0) {
 		meter_end_flow(m, flow, hash, (enum flow_end_reason)reason);
@@ -243,7 +242,6 @@ static int64_t threshold(const struct meter *m, uint32_t wanted)
 void meter_evict(struct meter *m)
 {
 	struct flow_store *s = &m->store;
-	const uint32_t tick = meter_tick_of(m, m->clock.now);
 	uint32_t wanted = s->active / 32 > 0 ? s->active / 32 : 1;
 	const int64_t oldest = threshold(m, wanted);
 
@@ -251,7 +249,7 @@ void meter_evict(struct meter *m)
 	for (uint32_t flow = 0; flow < s->used && wanted > 0; flow++) {
 		if (!flow_store_holds(s, flow) || s->hot[flow].last > oldest)
 			continue;
-		unsigned reason = natural_end(m, flow, tick);
+		unsigned reason = meter_natural_end(m, flow, m->clock.now);
 
 		if (reason == 0) {
 			reason = END_RESOURCES;

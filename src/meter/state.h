@@ -72,6 +72,10 @@ uint32_t meter_phase(const struct meter *m, int64_t time);
 /* Tick by which a flow with its last packet at `last` must be looked at again, after `seen`. */
 uint32_t meter_next_check(const struct meter *m, uint32_t flow, int64_t last, int64_t seen);
 
+/* Why `flow` has ended by itself when it is `time`; 0: it has not. The sweep and the packets of a flow ask
+ * the same question, so it does not matter to the records which of the two comes first. */
+unsigned meter_natural_end(const struct meter *m, uint32_t flow, int64_t time);
+
 /* Write the record of a flow and close the flow. `hash` as the flow was inserted with. */
 void meter_end_flow(struct meter *m, uint32_t flow, uint32_t hash, enum flow_end_reason reason);
 
