@@ -1,11 +1,50 @@
 # The words people type; Meson and Ninja do the work.
 BUILD ?= build
+WEIR = $(BUILD)/src/cmd/weir
 
-.PHONY: all build
+.PHONY: all build demo test bench fuzz install format clean
 all: build
 
 build: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
 
 $(BUILD)/build.ninja:
+	scripts/setup --build
 	meson setup $(BUILD)
+
+# A WireGuard overlay between network namespaces, metered, for SECONDS; needs root.
+demo: SECONDS ?= 20
+demo:
+	scripts/setup --demo
+	$(MAKE) build
+	$(WEIR) demo --seconds $(SECONDS)
+
+test:
+	scripts/setup --test
+	scripts/test
+
+# Packets per CPU second, beside softflowd on the same files.
+bench:
+	scripts/setup --bench
+	meson setup build-bench --buildtype=release 2>/dev/null || meson configure build-bench --buildtype=release
+	ninja -C build-bench
+	tests/bench/run.py build-bench
+
+# Each fuzz target for SECONDS, from its corpus; findings stay in build-fuzz/.
+fuzz: SECONDS ?= 60
+fuzz:
+	scripts/setup --test
+	scripts/fuzz $(SECONDS)
+
+# DESTDIR and PREFIX as usual.
+PREFIX ?= /usr/local
+install:
+	[ -e build-install/build.ninja ] || meson setup build-install --buildtype=release --prefix=$(PREFIX)
+	meson configure build-install --prefix=$(PREFIX)
+	DESTDIR=$(DESTDIR) meson install -C build-install
+
+format:
+	git ls-files 'src/*.[ch]' 'tests/*.[ch]' | xargs clang-format -i
+
+clean:
+	rm -rf build build-test-* build-bench build-fuzz build-install

@@ -8,6 +8,7 @@
 static const struct command *const commands[] = {
 	&command_check,
 	&command_dump,
+	&command_demo,
 	NULL,
 };
 
