@@ -37,5 +37,10 @@ MUST_CHECK enum status settings_load(struct settings *settings, const char *path
 MUST_CHECK enum status settings_parse(struct settings *settings, const char *name, const char *text,
 				      size_t length, struct error *err);
 
+/* Set one property that is a number or a word from text, as a command-line option does: `name` as in the
+ * profile. ERR_USAGE says what was seen and what is allowed. */
+MUST_CHECK enum status settings_set(struct settings *settings, const char *name, const char *text,
+				    struct error *err);
+
 /* Print what it resolves to, one property a line, with what a default means in words (`weir check`). */
 void settings_print(const struct settings *settings, FILE *out);

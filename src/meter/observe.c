@@ -26,10 +26,13 @@ void meter_observe(struct meter *m, const struct packet_batch *batch)
 		const enum decode_outcome outcome = decode_packet(packet, &keys[n], &facts[n]);
 
 		m->statistics.outcome[outcome]++;
-		if (outcome != DECODE_FLOW)
+		if (outcome != DECODE_FLOW) {
 			count_ignored(m, packet, batch->to_wall);
-		else
-			n += meter_classify(m, &keys[n], &facts[n]);
+			continue;
+		}
+		if (m->options.local)
+			apply_local(m->options.local, packet, &keys[n]);
+		n += meter_classify(m, &keys[n], &facts[n]);
 	}
 	meter_count(m, keys, facts, n, batch->to_wall);
 }
