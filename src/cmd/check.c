@@ -31,7 +31,7 @@ static int run(struct invocation *invocation)
 
 const struct command command_check = {
 	.name = "check",
-	.summary = "Say what a profile resolves to, or what is wrong with it: file, line, column.",
+	.summary = "say what a profile resolves to, or what is wrong with it",
 	.synopsis = "[PROFILE]",
 	.notes = "PROFILE is a file, '-' is standard input; without it " PROFILE_DEFAULT_PATH " is read.\n"
 		 "Exit status: 0 the profile is good, 2 it is not.",
