@@ -7,8 +7,11 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
+#include <sys/wait.h>
 
 #include "base/cleanup.h"
 #include "transport/transport.h"
@@ -202,6 +205,115 @@ static void test_no_route(void **state)
 	t->type->close(t);
 }
 
+/* 76: checksums are on, for IPv4 too; 77: and no datagram is ever cut into fragments. */
+static void test_76_77_socket_options(void **state)
+{
+	struct transport *t = open_to("127.0.0.1", 9, &silent);
+	int no_check = -1, discover = -1;
+	socklen_t length = sizeof(int);
+
+	assert_int_equal(getsockopt(t->type->poll_fd(t), SOL_SOCKET, SO_NO_CHECK, &no_check, &length), 0);
+	assert_int_equal(no_check, 0);
+	assert_int_equal(getsockopt(t->type->poll_fd(t), IPPROTO_IP, IP_MTU_DISCOVER, &discover, &length), 0);
+	assert_int_equal(discover, IP_PMTUDISC_DO);
+	t->type->close(t);
+}
+
+/* Run `ip` in this network namespace. */
+static bool ip(const char *arguments)
+{
+	char copy[128], *words[16] = {"ip"};
+	uint32_t n = 1;
+
+	snprintf(copy, sizeof copy, "%s", arguments);
+	for (char *w = strtok(copy, " "); w; w = strtok(NULL, " "))
+		words[n++] = w;
+	const pid_t pid = fork();
+	if (pid == 0) {
+		execvp("ip", words);
+		_exit(127);
+	}
+	int result = -1;
+	return waitpid(pid, &result, 0) == pid && result == 0;
+}
+
+/* A namespace of this process's own: the test's file descriptors and other processes stay where they are. */
+static bool own_network(void)
+{
+	return unshare(CLONE_NEWNET) == 0 && ip("link add weir0 type veth peer name weir1") &&
+	       ip("link set weir1 up") && ip("addr add 192.0.2.1/24 dev weir0") &&
+	       ip("-6 addr add 2001:db8::1/64 dev weir0 nodad") && ip("link set weir0 mtu 1400 up") &&
+	       ip("neigh add 192.0.2.2 lladdr 02:00:00:00:00:02 dev weir0") &&
+	       ip("neigh add 2001:db8::2 lladdr 02:00:00:00:00:02 dev weir0");
+}
+
+/* 77: the limit follows the path: the interface's MTU falls, and the message that no longer fits is refused
+ * whole instead of being sent in fragments. */
+static void check_mtu_falls(const char *host, size_t headers)
+{
+	static const uint8_t octets[1400];
+
+	assert_true(ip("link set weir0 mtu 1400"));
+	struct transport *t = open_to(host, 4739, &silent);
+	t->type->service(t);
+	assert_int_equal(t->type->message_limit(t), 1400 - headers);
+	assert_int_equal(t->type->send(t, span_of(octets, 1400 - headers), NULL), OK);
+	assert_int_equal(t->type->send(t, span_of(octets, 1401 - headers), NULL), ERR_LIMIT);
+	for (size_t mtu = 1399; mtu >= 1280; mtu -= 17) {
+		char command[64];
+
+		snprintf(command, sizeof command, "link set weir0 mtu %zu", mtu);
+		assert_true(ip(command));
+		const size_t before = t->type->message_limit(t);
+		const enum status st = t->type->send(t, span_of(octets, before), NULL);
+		assert_int_equal(st, ERR_LIMIT);
+		assert_int_equal(t->type->message_limit(t), mtu - headers);
+		assert_int_equal(t->type->send(t, span_of(octets, mtu - headers), NULL), OK);
+	}
+	t->type->close(t);
+}
+
+/* The route goes and comes back: the message is kept, the socket and its port stay, templates are due again.
+ */
+static void check_route_returns(void)
+{
+	struct sockaddr_storage local, remote, before;
+	struct transport *t = open_to("192.0.2.2", 4739, &silent);
+
+	assert_true(t->type->addresses(t, &before, &remote));
+	assert_int_equal(send_text(t, "x"), OK);
+	const uint32_t generation = t->type->generation(t);
+	assert_true(ip("link set weir0 down"));
+	assert_int_equal(send_text(t, "x"), AGAIN);
+	assert_int_equal(send_text(t, "x"), AGAIN);
+	assert_true(t->errors > 0);
+	/* Another address meanwhile: the source address of before must not stick to the socket. */
+	assert_true(ip("addr del 192.0.2.1/24 dev weir0"));
+	assert_true(ip("addr add 192.0.2.9/24 dev weir0"));
+	assert_true(ip("link set weir0 up"));
+	enum status st = AGAIN;
+	for (int i = 0; i < 60 && st == AGAIN; i++) {
+		poll(NULL, 0, 50);
+		st = send_text(t, "x");
+	}
+	assert_int_equal(st, OK);
+	assert_true(t->type->generation(t) > generation);
+	assert_true(t->type->addresses(t, &local, &remote));
+	assert_int_equal(((struct sockaddr_in *)&local)->sin_port, ((struct sockaddr_in *)&before)->sin_port);
+	assert_int_equal(((struct sockaddr_in *)&local)->sin_addr.s_addr, inet_addr("192.0.2.9"));
+	t->type->close(t);
+}
+
+/* Last of all tests: the process stays in its namespace. */
+static void test_77_class17_path_changes(void **state)
+{
+	if (!own_network())
+		skip();
+	check_mtu_falls("192.0.2.2", 28);
+	check_mtu_falls("2001:db8::2", 48);
+	check_route_returns();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -213,6 +325,8 @@ int main(void)
 		cmocka_unit_test(test_class17_collector_down_up_down),
 		cmocka_unit_test(test_refusal_met_by_send),
 		cmocka_unit_test(test_no_route),
+		cmocka_unit_test(test_76_77_socket_options),
+		cmocka_unit_test(test_77_class17_path_changes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
