@@ -143,6 +143,8 @@ static bool set_point(struct watcher *s, struct watch *w)
 		return false;
 	}
 	w->point = (uint32_t)point;
+	if (s->points->point[point].ifindex == 0) /* a new one; else the old index stays until POINT_DOWN */
+		s->points->point[point].ifindex = w->link.ifindex;
 	w->renamed = false;
 	return true;
 }
