@@ -110,7 +110,7 @@ static uint32_t jumbo_payload(struct rest rest)
 		}
 		if (rest.at[i] == JUMBO && rest.at[i + 1] == 4 && i + 6 <= end) {
 			const uint32_t length = get_be32(rest.at + i + 2);
-			return length > UINT16_MAX && length <= UINT32_MAX - IPV6_HEADER ? length : 0;
+			return length > UINT16_MAX ? least(length, UINT32_MAX - IPV6_HEADER) : 0;
 		}
 		i += 2U + rest.at[i + 1];
 	}
