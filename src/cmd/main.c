@@ -6,8 +6,9 @@
 #include "cmd/help.h"
 
 static const struct command *const commands[] = {
-	&command_check,
+	&command_probe,
 	&command_dump,
+	&command_check,
 	&command_demo,
 	NULL,
 };

@@ -23,7 +23,8 @@ enum {
 
 struct exporter {
 	struct session_context context;
-	struct moment last; /* given to the last service */
+	struct moment last; /* given to the last service: what files are told */
+	struct moment real; /* what collectors over the network are told */
 	uint32_t session_count;
 	bool busy;
 	void *ring_memory;
@@ -140,14 +141,26 @@ static void release_ring(struct exporter *e)
 	ring_release(e->context.ring, done);
 }
 
+static void set_time(struct exporter *e, struct mono_ns now, struct wall_ns wall)
+{
+	e->last = (struct moment){now, wall};
+	e->real = e->context.options.packet_time ? (struct moment){mono_now(), wall_now()} : e->last;
+}
+
+static const struct moment *time_of(const struct exporter *e, const struct session *s)
+{
+	return s->file ? &e->last : &e->real;
+}
+
 void exporter_service(struct exporter *e, struct mono_ns now, struct wall_ns wall)
 {
 	if (!e->context.facts.started_ms)
 		e->context.facts.started_ms = (uint64_t)wall_ms(wall);
-	e->last = (struct moment){now, wall};
+	set_time(e, now, wall);
 	e->busy = false;
 	for (uint32_t i = 0; i < e->session_count; i++) {
-		if (session_turn(e->session[i], &e->context, e->last, MESSAGES_PER_TURN, false) == TURN_MORE)
+		if (session_turn(e->session[i], &e->context, *time_of(e, e->session[i]), MESSAGES_PER_TURN,
+				 false) == TURN_MORE)
 			e->busy = true;
 	}
 	release_ring(e);
@@ -165,12 +178,15 @@ static void make_room(struct exporter *e, const struct flow_record *newest)
 	const uint64_t share = ring_capacity(ring) / GIVE_UP_SHARE;
 
 	if (e->last.wall.ns == 0) /* not served yet: the best time we know */
-		e->last.wall.ns = (int64_t)newest->end_ms * NS_PER_MS;
-	exporter_service(e, e->last.now, e->last.wall);
-	if (ring_head(ring) - ring_tail(ring) + share <= ring_capacity(ring))
-		return;
+		set_time(e, e->last.now, (struct wall_ns){(int64_t)newest->end_ms * NS_PER_MS});
+	do {
+		exporter_service(e, e->last.now, e->last.wall);
+		if (ring_head(ring) - ring_tail(ring) + share <= ring_capacity(ring))
+			return;
+	} while (e->busy);
 	for (uint32_t i = 0; i < e->session_count; i++)
-		session_give_up(e->session[i], &e->context, ring_tail(ring) + share, e->last.wall);
+		session_give_up(e->session[i], &e->context, ring_tail(ring) + share,
+				time_of(e, e->session[i])->wall);
 	release_ring(e);
 }
 
@@ -188,7 +204,7 @@ void exporter_put(void *exporter, const struct flow_record *record)
 	if (!at) {
 		for (uint32_t i = 0; i < e->session_count; i++)
 			session_count_lost(e->session[i], &e->context, 1, record->packets, record->octets,
-					   e->last.wall);
+					   time_of(e, e->session[i])->wall);
 		return;
 	}
 	encode_record(layout, record, at);
@@ -242,7 +258,7 @@ enum ending { ENDING_RECORDS, ENDING_OPTIONS, ENDED };
 static bool end_session(struct exporter *e, struct session *s, enum ending *ending)
 {
 	const uint64_t before = s->statistics.messages;
-	const enum turn turn = session_turn(s, &e->context, e->last, MESSAGES_PER_TURN, true);
+	const enum turn turn = session_turn(s, &e->context, *time_of(e, s), MESSAGES_PER_TURN, true);
 
 	if (turn == TURN_IDLE && *ending == ENDING_RECORDS) {
 		session_options_due(s, &e->context);
@@ -295,14 +311,14 @@ enum status exporter_finish(struct exporter *e, struct mono_ns now, struct wall_
 {
 	enum status result = OK;
 
-	e->last = (struct moment){now, wall};
+	set_time(e, now, wall);
 	end_sessions(e);
 	for (uint32_t i = 0; i < e->session_count; i++) {
 		struct session *s = e->session[i];
 		const struct transport_type *type = s->transport->type;
 		enum status st = OK;
 
-		session_give_up(s, &e->context, ring_head(e->context.ring), wall);
+		session_give_up(s, &e->context, ring_head(e->context.ring), time_of(e, s)->wall);
 		if (s->statistics.not_sent_flows)
 			log_warn(e->context.log, "collector %s: %llu flow records were not sent",
 				 s->endpoint.host, (unsigned long long)s->statistics.not_sent_flows);

@@ -24,7 +24,10 @@ struct exporter_options {
 	int64_t options_refresh_ns; /* statistics and interface options again, every transport; 0: with
 				       the templates, and at the end */
 	uint16_t max_message;       /* cap on a message's octets over the network; 0: none */
-	uint32_t ring_octets;       /* size of the record ring, rounded up to a power of two; 0 = 4 MiB */
+	bool packet_time; /* the times given to service and finish are those of a capture file: IPFIX files
+			     carry them; to a collector over the network real time is told, which drives its
+			     timers */
+	uint32_t ring_octets; /* size of the record ring, rounded up to a power of two; 0 = 4 MiB */
 };
 
 /* What the device knows about itself, for the options records of RFC 7011 section 4 and the interface table.

@@ -15,8 +15,6 @@
 /* Which records are wanted (the profile's Direction). */
 enum direction_filter { DIRECTIONS_BOTH, DIRECTIONS_SENDING, DIRECTIONS_RECEIVED };
 
-struct prefix_list; /* decode/local.h */
-
 struct meter_options {
 	uint32_t max_flows; /* open flows at most, 1 to 2^26; the oldest idle ones make room (end reason 5) */
 	int64_t idle_ns;    /* 0: every packet is a flow of its own */
@@ -28,12 +26,6 @@ struct meter_options {
 	bool dscp_key;                   /* DSCP is part of the flow key */
 	uint64_t first_flow_id;          /* flow ids count up from here */
 	uint8_t hash_key[32];            /* secret, so that nobody outside can aim collisions */
-	bool dscp_key;          /* DSCP is part of the flow key */
-	uint64_t first_flow_id; /* flow ids count up from here */
-	uint8_t hash_key[32];   /* secret, so that nobody outside can aim collisions */
-	/* Where the source of packets knows no direction: a packet from one of these is egress. Borrowed for
-	 * the life of the meter; NULL: such packets are ingress. */
-	const struct prefix_list *local;
 };
 
 /* Counters since the meter was made; they only grow, but for the gauge. */

@@ -3,18 +3,6 @@
 
 #include "decode/decode.h"
 
-/* Of decode/local.h. */
-bool prefix_list_holds(const struct prefix_list *list, const uint8_t address[16], bool ipv6);
-
-/* The direction of a packet whose source does not know it. */
-static void apply_local_prefixes(const struct prefix_list *local, const struct packet *packet,
-				 struct flow_key *key)
-{
-	if (packet->direction == DIRECTION_UNKNOWN &&
-	    prefix_list_holds(local, key->source, key->kind & KIND_IPV6))
-		key->kind |= KIND_EGRESS;
-}
-
 static void count_ignored(struct meter *m, const struct packet *packet, int64_t to_wall)
 {
 	struct meter_statistics *s = &m->statistics;
@@ -44,7 +32,6 @@ void meter_observe(struct meter *m, const struct packet_batch *batch)
 		}
 		if (m->options.local)
 			apply_local(m->options.local, packet, &keys[n]);
-			apply_local_prefixes(m->options.local, packet, &keys[n]);
 		n += meter_classify(m, &keys[n], &facts[n]);
 	}
 	meter_count(m, keys, facts, n, batch->to_wall);

@@ -37,7 +37,7 @@ static void afpacket_release(struct packet_source *source, struct packet_batch *
 
 	for (uint32_t i = 0; i < s->watches; i++)
 		if (s->watch[i]->ring.fd >= 0)
-			ring_release(&s->watch[i]->ring);
+			packet_ring_release(&s->watch[i]->ring);
 	batch->count = 0;
 }
 
@@ -56,8 +56,9 @@ static enum status afpacket_read(struct packet_source *source, struct packet_bat
 
 		if (!w->told_up)
 			continue;
-		batch->count += ring_read(&w->ring, (uint16_t)w->point, batch->to_wall, now,
-					  batch->packet + batch->count, PACKET_BATCH_MAX - batch->count);
+		batch->count +=
+			packet_ring_read(&w->ring, (uint16_t)w->point, batch->to_wall, now,
+					 batch->packet + batch->count, PACKET_BATCH_MAX - batch->count);
 		if (w->ring.losing)
 			watcher_count_drops(s, w);
 		a->turn = at + 1; /* whoever filled the batch is last in the next */

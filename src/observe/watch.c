@@ -66,7 +66,7 @@ static enum status open_ring(struct watcher *s, struct watch *w, struct error *e
 	const uint8_t link = (uint8_t)interface_link_layer(&w->link);
 	struct sock_filter code[EXCLUDE_PROGRAM_MAX];
 	const struct sock_fprog filter = make_filter(s, link, code);
-	const struct ring_options options = {
+	const struct packet_ring_options options = {
 		.ifindex = w->link.ifindex,
 		.octets = s->ring_octets,
 		.link = link,
@@ -75,12 +75,12 @@ static enum status open_ring(struct watcher *s, struct watch *w, struct error *e
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = w};
 	enum status status;
 
-	status = ring_open(&w->ring, &options, err);
+	status = packet_ring_open(&w->ring, &options, err);
 	if (status != OK)
 		return status;
 	if (epoll_ctl(s->epoll, EPOLL_CTL_ADD, w->ring.fd, &event) < 0) {
 		status = error_errno(err, "packet socket: epoll");
-		ring_close(&w->ring);
+		packet_ring_close(&w->ring);
 		return status;
 	}
 	if (!w->ring.segments && !s->told_segments) {
@@ -110,7 +110,7 @@ static void open_ring_or_wait(struct watcher *s, struct watch *w, bool first)
 
 void watcher_count_drops(struct watcher *s, struct watch *w)
 {
-	const uint64_t dropped = ring_count(&w->ring);
+	const uint64_t dropped = packet_ring_count(&w->ring);
 
 	if (dropped == 0)
 		return;
@@ -127,7 +127,7 @@ static void end_watch(struct watcher *s, uint32_t at)
 	struct watch *w = s->watch[at];
 
 	watcher_count_drops(s, w);
-	ring_close(&w->ring); /* leaves the epoll set by itself */
+	packet_ring_close(&w->ring); /* leaves the epoll set by itself */
 	free(w);
 	s->watches--;
 	memmove(&s->watch[at], &s->watch[at + 1], (s->watches - at) * sizeof s->watch[0]);
@@ -213,7 +213,7 @@ static void stop_watch(struct watcher *s, struct watch *w)
 	const struct sock_fprog filter = {.len = 1, .filter = &nothing};
 	struct error err;
 
-	if (w->ring.fd >= 0 && ring_filter(&w->ring, &filter, &err) != OK)
+	if (w->ring.fd >= 0 && packet_ring_filter(&w->ring, &filter, &err) != OK)
 		log_error(s->log, "interface %s: %s", w->link.name, err.text);
 	w->gone = true;
 	drain(w);
@@ -281,7 +281,7 @@ static void serve_ring_error(struct watcher *s, struct watch *w)
 {
 	struct error err;
 
-	if (!ring_lost_device(&w->ring) || w->gone)
+	if (!packet_ring_lost_device(&w->ring) || w->gone)
 		return;
 	/* The interface is gone, and netlink has not said so, or said it where we could not hear it. */
 	watch_gone(s, w);
@@ -343,7 +343,8 @@ static bool is_drained(struct watcher *s, struct watch *w)
 	if (w->ring.fd < 0)
 		return true;
 	watcher_count_drops(s, w);
-	return ring_is_drained(&w->ring) || (mono_now().ns >= w->due_ns && !ring_is_ready(&w->ring));
+	return packet_ring_is_drained(&w->ring) ||
+	       (mono_now().ns >= w->due_ns && !packet_ring_is_ready(&w->ring));
 }
 
 static bool is_first_of_point(const struct watcher *s, uint32_t at)
@@ -500,7 +501,7 @@ enum status watcher_open(struct watcher *s, const struct source_options *options
 	if (status == OK && options->spec && !(s->names = strdup(options->spec)))
 		status = error_set(err, ERR_MEMORY, "packet source: no memory");
 	if (status == OK)
-		status = ring_check_right(err); /* also when there is no interface yet */
+		status = packet_ring_check_right(err); /* also when there is no interface yet */
 	if (status == OK)
 		status = open_polling(s, err);
 	if (status == OK)
@@ -533,7 +534,7 @@ enum status watcher_exclude(struct watcher *s, const struct sockaddr *local, con
 		if (w->ring.fd < 0 || w->gone)
 			continue;
 		filter = make_filter(s, w->ring.link, code);
-		status = ring_filter(&w->ring, &filter, &err);
+		status = packet_ring_filter(&w->ring, &filter, &err);
 		if (status != OK)
 			log_error(s->log, "interface %s: %s", w->link.name, err.text);
 	}

@@ -9,7 +9,7 @@
 
 #include "observe/exclude.h"
 #include "observe/interfaces.h"
-#include "observe/ring.h"
+#include "observe/packet_ring.h"
 #include "observe/source.h"
 
 enum { WATCH_MAX = 64 };
@@ -17,9 +17,9 @@ enum { WATCH_MAX = 64 };
 struct watch {
 	struct interface link; /* as the kernel has it now */
 	uint32_t point;
-	struct ring ring; /* fd -1: could not be opened, try again */
-	bool told_up;     /* the point is up in the table, packets are read */
-	bool was_up;      /* may have packets that were not read yet */
+	struct packet_ring ring; /* fd -1: could not be opened, try again */
+	bool told_up;            /* the point is up in the table, packets are read */
+	bool was_up;             /* may have packets that were not read yet */
 	bool gone;
 	bool renamed;   /* link.name is the name of its next point */
 	int64_t due_ns; /* draining: no longer than this; no ring: try again then; INT64_MAX: neither */

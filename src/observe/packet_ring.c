@@ -1,4 +1,4 @@
-#include "observe/ring.h"
+#include "observe/packet_ring.h"
 
 #include <errno.h>
 #include <linux/if_ether.h>
@@ -20,13 +20,13 @@ enum {
 
 enum { BLOCK_OCTETS = 256 * 1024, BLOCK_OCTETS_MIN = 4096, BLOCKS_MIN = 4, FRAME_OCTETS = 2048 };
 
-static struct tpacket_block_desc *block_at(const struct ring *r, uint32_t block)
+static struct tpacket_block_desc *block_at(const struct packet_ring *r, uint32_t block)
 {
 	return (struct tpacket_block_desc *)(r->map + (size_t)block * r->block_octets);
 }
 
 /* Blocks as large as the default while there are a few of them; a small ring has small blocks. */
-static void size_blocks(struct ring *r, uint32_t octets)
+static void size_blocks(struct packet_ring *r, uint32_t octets)
 {
 	const uint32_t page = (uint32_t)sysconf(_SC_PAGESIZE);
 	const uint32_t least = page > BLOCK_OCTETS_MIN ? page : BLOCK_OCTETS_MIN;
@@ -43,7 +43,7 @@ static void size_blocks(struct ring *r, uint32_t octets)
 		r->block_count = 2;
 }
 
-static enum status share_memory(struct ring *r, struct error *err)
+static enum status share_memory(struct packet_ring *r, struct error *err)
 {
 	const size_t octets = (size_t)r->block_octets * r->block_count;
 	struct tpacket_req3 request = {
@@ -64,7 +64,8 @@ static enum status share_memory(struct ring *r, struct error *err)
 	return OK;
 }
 
-static enum status prepare(struct ring *r, const struct ring_options *options, struct error *err)
+static enum status prepare(struct packet_ring *r, const struct packet_ring_options *options,
+			   struct error *err)
 {
 	const int version = TPACKET_V3, on = 1;
 	struct sockaddr_ll address = {
@@ -80,7 +81,7 @@ static enum status prepare(struct ring *r, const struct ring_options *options, s
 	r->segments = setsockopt(r->fd, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof on) == 0;
 	status = share_memory(r, err);
 	if (status == OK)
-		status = ring_filter(r, options->filter, err);
+		status = packet_ring_filter(r, options->filter, err);
 	if (status != OK)
 		return status;
 	if (bind(r->fd, (struct sockaddr *)&address, sizeof address) < 0)
@@ -104,28 +105,29 @@ static enum status open_socket(int *fd, struct error *err)
 	return error_errno(err, "packet socket");
 }
 
-enum status ring_check_right(struct error *err)
+enum status packet_ring_check_right(struct error *err)
 {
 	auto_fd fd = -1;
 
 	return open_socket(&fd, err);
 }
 
-enum status ring_open(struct ring *r, const struct ring_options *options, struct error *err)
+enum status packet_ring_open(struct packet_ring *r, const struct packet_ring_options *options,
+			     struct error *err)
 {
 	enum status status;
 
-	*r = (struct ring){.fd = -1, .link = options->link, .floor = mono_now()};
+	*r = (struct packet_ring){.fd = -1, .link = options->link, .floor = mono_now()};
 	size_blocks(r, options->octets);
 	status = open_socket(&r->fd, err);
 	if (status == OK)
 		status = prepare(r, options, err);
 	if (status != OK)
-		ring_close(r);
+		packet_ring_close(r);
 	return status;
 }
 
-void ring_close(struct ring *r)
+void packet_ring_close(struct packet_ring *r)
 {
 	if (r->map)
 		munmap(r->map, (size_t)r->block_octets * r->block_count);
@@ -135,7 +137,8 @@ void ring_close(struct ring *r)
 	r->fd = -1;
 }
 
-enum status ring_filter(const struct ring *r, const struct sock_fprog *filter, struct error *err)
+enum status packet_ring_filter(const struct packet_ring *r, const struct sock_fprog *filter,
+			       struct error *err)
 {
 	if (setsockopt(r->fd, SOL_SOCKET, SO_ATTACH_FILTER, filter, sizeof *filter) < 0)
 		return error_errno(err, "packet socket: filter of %u instructions", filter->len);
@@ -150,8 +153,8 @@ static uint16_t segment_octets(const uint8_t *frame)
 	return header.gso_type == VIRTIO_NET_HDR_GSO_NONE ? 0 : header.gso_size;
 }
 
-static void describe(struct ring *r, const struct tpacket3_hdr *header, int64_t to_wall, struct mono_ns now,
-		     struct packet *p)
+static void describe(struct packet_ring *r, const struct tpacket3_hdr *header, int64_t to_wall,
+		     struct mono_ns now, struct packet *p)
 {
 	const uint8_t *start = (const uint8_t *)header;
 	const struct sockaddr_ll *link = (const struct sockaddr_ll *)(start + LINK_ADDRESS_AT);
@@ -160,14 +163,14 @@ static void describe(struct ring *r, const struct tpacket3_hdr *header, int64_t 
 	p->data = start + header->tp_mac;
 	p->captured = header->tp_snaplen;
 	p->length = header->tp_len;
-	p->time = r->floor = ring_time(stamp, to_wall, r->floor, now);
+	p->time = r->floor = packet_ring_time(stamp, to_wall, r->floor, now);
 	p->gso_size = r->segments ? segment_octets(p->data) : 0;
 	p->link = r->link;
 	p->direction = link->sll_pkttype == PACKET_OUTGOING ? DIRECTION_EGRESS : DIRECTION_INGRESS;
 }
 
 /* Go to the next block that is ours. False: there is none. */
-static bool begin_block(struct ring *r)
+static bool begin_block(struct packet_ring *r)
 {
 	while (r->left == 0) {
 		const struct tpacket_block_desc *b = block_at(r, r->block);
@@ -186,8 +189,8 @@ static bool begin_block(struct ring *r)
 	return true;
 }
 
-uint32_t ring_read(struct ring *r, uint16_t point, int64_t to_wall, struct mono_ns now, struct packet *out,
-		   uint32_t max)
+uint32_t packet_ring_read(struct packet_ring *r, uint16_t point, int64_t to_wall, struct mono_ns now,
+			  struct packet *out, uint32_t max)
 {
 	uint32_t count = 0;
 
@@ -211,7 +214,7 @@ uint32_t ring_read(struct ring *r, uint16_t point, int64_t to_wall, struct mono_
 	return count;
 }
 
-void ring_release(struct ring *r)
+void packet_ring_release(struct packet_ring *r)
 {
 	uint32_t block = (r->block + r->block_count - r->finished) % r->block_count;
 
@@ -222,7 +225,7 @@ void ring_release(struct ring *r)
 	}
 }
 
-bool ring_is_ready(const struct ring *r)
+bool packet_ring_is_ready(const struct packet_ring *r)
 {
 	const uint32_t status =
 		__atomic_load_n(&block_at(r, r->block)->hdr.bh1.block_status, __ATOMIC_ACQUIRE);
@@ -230,7 +233,7 @@ bool ring_is_ready(const struct ring *r)
 	return r->left > 0 || r->finished > 0 || (status & TP_STATUS_USER);
 }
 
-uint64_t ring_count(struct ring *r)
+uint64_t packet_ring_count(struct packet_ring *r)
 {
 	struct tpacket_stats_v3 counted = {0}; /* the kernel's counters start anew at each reading */
 	socklen_t length = sizeof counted;
@@ -243,7 +246,7 @@ uint64_t ring_count(struct ring *r)
 	return counted.tp_drops;
 }
 
-bool ring_lost_device(const struct ring *r)
+bool packet_ring_lost_device(const struct packet_ring *r)
 {
 	struct sockaddr_ll address = {0};
 	socklen_t length = sizeof address;

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "observe/ring.h"
+#include "observe/packet_ring.h"
 
 /* A packet's time: never before the packet before it, never after now, whatever the wall clock did. */
 static void test_time(void **state)
@@ -26,8 +26,8 @@ static void test_time(void **state)
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		const struct mono_ns got =
-			ring_time(cases[i].stamp, cases[i].to_wall, (struct mono_ns){cases[i].floor},
-				  (struct mono_ns){cases[i].now});
+			packet_ring_time(cases[i].stamp, cases[i].to_wall, (struct mono_ns){cases[i].floor},
+					 (struct mono_ns){cases[i].now});
 
 		if (got.ns != cases[i].want)
 			print_error("%s: expected %ld, got %ld\n", cases[i].what, cases[i].want, got.ns);

@@ -1,4 +1,4 @@
-/* ring.h: one AF_PACKET ring (TPACKET_V3) bound to one interface.
+/* packet_ring.h: one AF_PACKET ring (TPACKET_V3) bound to one interface.
  *
  * The kernel writes packets into blocks of memory that we share with it; we read whole blocks and give them
  * back, without a system call per packet.
@@ -35,7 +35,7 @@ enum {
 	RING_RETIRE_MS = 20, /* a block that has packets is handed to us after at most twice this time */
 };
 
-struct ring {
+struct packet_ring {
 	int fd;       /* -1: closed */
 	uint8_t *map; /* block_count blocks of block_octets each */
 	uint32_t block_octets, block_count;
@@ -44,15 +44,15 @@ struct ring {
 	uint32_t offset;      /* of the next of them */
 	uint32_t finished;    /* blocks before `block` that are handed out whole and not given back */
 	uint64_t read;        /* packets taken out of the ring */
-	uint64_t written;     /* packets the kernel put in, as of the last ring_count */
+	uint64_t written;     /* packets the kernel put in, as of the last packet_ring_count */
 	uint64_t dropped;     /* packets the kernel had no room for, likewise */
 	struct mono_ns floor; /* time of the last packet */
 	uint8_t link;         /* enum link_layer */
-	bool losing;          /* the kernel has told of drops since the last ring_count */
+	bool losing;          /* the kernel has told of drops since the last packet_ring_count */
 	bool segments;        /* gso_size is known */
 };
 
-struct ring_options {
+struct packet_ring_options {
 	uint32_t ifindex;
 	uint32_t octets; /* size; rounded to whole blocks */
 	uint8_t link;    /* enum link_layer: LINK_ETHERNET or LINK_IP */
@@ -60,41 +60,42 @@ struct ring_options {
 };
 
 /* May we open packet sockets at all? ERR_PERMISSION (CAP_NET_RAW is missing), ERR_SYSTEM. */
-MUST_CHECK enum status ring_check_right(struct error *err);
+MUST_CHECK enum status packet_ring_check_right(struct error *err);
 
 /* Open and bind; the interface may be down. Nothing is received before the filter is in place.
  * ERR_PERMISSION, ERR_SYSTEM, ERR_MEMORY. *ring is closed on failure. */
-MUST_CHECK enum status ring_open(struct ring *ring, const struct ring_options *options, struct error *err);
-void ring_close(struct ring *ring);
+MUST_CHECK enum status packet_ring_open(struct packet_ring *ring, const struct packet_ring_options *options,
+					struct error *err);
+void packet_ring_close(struct packet_ring *ring);
 
 /* Replace the filter while packets flow. */
-MUST_CHECK enum status ring_filter(const struct ring *ring, const struct sock_fprog *filter,
-				   struct error *err);
+MUST_CHECK enum status packet_ring_filter(const struct packet_ring *ring, const struct sock_fprog *filter,
+					  struct error *err);
 
-/* Take out at most `max` packets. They are good until ring_release. */
-uint32_t ring_read(struct ring *ring, uint16_t point, int64_t to_wall, struct mono_ns now, struct packet *out,
-		   uint32_t max);
-void ring_release(struct ring *ring);
+/* Take out at most `max` packets. They are good until packet_ring_release. */
+uint32_t packet_ring_read(struct packet_ring *ring, uint16_t point, int64_t to_wall, struct mono_ns now,
+			  struct packet *out, uint32_t max);
+void packet_ring_release(struct packet_ring *ring);
 
 /* There are packets to read, or blocks to give back. */
-bool ring_is_ready(const struct ring *ring);
+bool packet_ring_is_ready(const struct packet_ring *ring);
 
 /* Fetch the kernel's counters; answers the packets dropped since the last call. */
-uint64_t ring_count(struct ring *ring);
+uint64_t packet_ring_count(struct packet_ring *ring);
 
-/* Everything that the kernel had put in at the last ring_count was taken out and given back. */
-static inline bool ring_is_drained(const struct ring *ring)
+/* Everything that the kernel had put in at the last packet_ring_count was taken out and given back. */
+static inline bool packet_ring_is_drained(const struct packet_ring *ring)
 {
 	return ring->left == 0 && ring->finished == 0 && ring->read == ring->written;
 }
 
 /* Clear the socket's error (ENETDOWN), which else would keep it readable. True: its interface no longer
  * exists, and this ring will never see a packet again. */
-bool ring_lost_device(const struct ring *ring);
+bool packet_ring_lost_device(const struct packet_ring *ring);
 
 /* The time of a packet on CLOCK_MONOTONIC, as said above; all in nanoseconds. */
-static inline struct mono_ns ring_time(int64_t stamp, int64_t to_wall, struct mono_ns floor,
-				       struct mono_ns now)
+static inline struct mono_ns packet_ring_time(int64_t stamp, int64_t to_wall, struct mono_ns floor,
+					      struct mono_ns now)
 {
 	const int64_t time = stamp - to_wall;
 
