@@ -167,7 +167,7 @@ static enum status parse_path(struct endpoint *out, const char *text, const char
 	if (strlen(path) >= sizeof out->host)
 		return error_set(err, ERR_USAGE, "\"%s\": path of %zu octets; allowed: %zu", text,
 				 strlen(path), sizeof out->host - 1);
-	strcpy(out->host, path);
+	memcpy(out->host, path, strlen(path) + 1);
 	return OK;
 }
 

@@ -34,7 +34,7 @@ static enum status file_open(struct transport **out, const struct endpoint *to,
 	f->transport.type = &file_transport;
 	f->max_message = options->max_message;
 	f->owned = !standard_output;
-	strcpy(f->path, standard_output ? "standard output" : to->host);
+	snprintf(f->path, sizeof f->path, "%s", standard_output ? "standard output" : to->host);
 	f->fd = standard_output ? STDOUT_FILENO
 				: open(to->host, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0640);
 	if (f->fd < 0) {

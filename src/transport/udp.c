@@ -237,7 +237,7 @@ static enum status udp_open(struct transport **out, const struct endpoint *to,
 	u->port = to->port;
 	u->max_message = options->max_message;
 	u->lookup_backoff = LOOKUP_FIRST_NS;
-	strcpy(u->host, to->host);
+	snprintf(u->host, sizeof u->host, "%s", to->host);
 	u->named = !lookup_numeric(to->host, to->port, &address);
 	if (u->named) {
 		start_lookup(u);
