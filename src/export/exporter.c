@@ -216,7 +216,7 @@ static uint16_t seconds_of(int64_t ns, uint16_t none)
 {
 	if (ns <= 0)
 		return none;
-	return ns / NS_PER_S > UINT16_MAX ? UINT16_MAX : (uint16_t)(ns / NS_PER_S);
+	return (uint16_t)(ns / NS_PER_S < UINT16_MAX ? ns / NS_PER_S : UINT16_MAX);
 }
 
 static int64_t earlier(int64_t a, int64_t b)

@@ -176,7 +176,7 @@ uint64_t layout_key_bits(const struct layout *layout)
 {
 	uint64_t bits = 0;
 
-	for (uint32_t i = 0; i < layout->field_count; i++)
+	for (uint32_t i = 0; i < layout->field_count && i < FIELDS_MAX; i++)
 		bits |= (uint64_t)layout->field[i].key << i;
 	return bits;
 }

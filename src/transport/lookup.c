@@ -2,6 +2,7 @@
 
 #include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -11,6 +12,8 @@
 #include <string.h>
 
 #include "base/time.h"
+
+enum { NAP_MS = 2 };
 
 /* Held by its thread and by who asked; the last one to let go frees it. */
 struct lookup {
@@ -107,11 +110,12 @@ struct lookup *lookup_start(const char *host, uint16_t port)
 bool lookup_finished(struct lookup *lookup, int64_t wait_ns, struct lookup_result *out)
 {
 	const int64_t until = mono_now().ns + wait_ns;
-	const struct timespec deadline = {.tv_sec = until / NS_PER_S, .tv_nsec = until % NS_PER_S};
 
-	if (sem_trywait(&lookup->done) != 0 &&
-	    (wait_ns == 0 || sem_clockwait(&lookup->done, CLOCK_MONOTONIC, &deadline) != 0))
-		return false;
+	while (sem_trywait(&lookup->done) != 0) {
+		if (mono_now().ns >= until)
+			return false;
+		poll(NULL, 0, NAP_MS);
+	}
 	*out = lookup->result;
 	return true;
 }

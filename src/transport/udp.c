@@ -3,7 +3,7 @@
  * because collectors tell Transport Sessions apart by it.
  *
  * Host names: looked up when the transport opens (waiting at most OPEN_WAIT_NS, so that a working resolver
- * costs no records), again after errors and every LOOKUP_PERIOD_NS, in a thread beside the loop
+ * costs no records), again every LOOKUP_PERIOD_NS and sooner after errors, in a thread beside the loop
  * (transport/lookup.h). The address in use is kept for as long as the name has it; so a rotating DNS answer
  * does not move the session. Addresses are never looked up. */
 #include <errno.h>
@@ -23,6 +23,7 @@
 #define CONNECT_RETRY_NS (1 * NS_PER_S)   /* no route: the routing table is asked again */
 #define LOOKUP_FIRST_NS  (5 * NS_PER_S)   /* a failed look-up is tried again, each time later … */
 #define LOOKUP_PERIOD_NS (300 * NS_PER_S) /* … up to this, which is also how often a good one is checked */
+#define LOOKUP_ERROR_NS  (30 * NS_PER_S)  /* after an error the name may have moved: this often at most */
 #define MTU_PERIOD_NS    (60 * NS_PER_S)  /* the kernel forgets a lowered path MTU after some minutes */
 #define LOG_QUIET_NS     (60 * NS_PER_S)  /* one line about trouble per collector in this time */
 
@@ -48,7 +49,7 @@ struct udp_transport {
 	bool named;   /* the host is a name */
 	struct sockaddr_storage remote;
 	struct lookup *lookup; /* under way */
-	int64_t lookup_at, lookup_backoff;
+	int64_t looked_at, lookup_at, lookup_backoff;
 	int64_t connect_at, mtu_at;
 	int64_t log_at;
 	char host[sizeof((struct endpoint *)0)->host];
@@ -219,7 +220,8 @@ static void take_lookup(struct udp_transport *u, int64_t wait_ns)
 
 static void start_lookup(struct udp_transport *u)
 {
-	u->lookup_at = mono_now().ns + u->lookup_backoff;
+	u->looked_at = mono_now().ns;
+	u->lookup_at = u->looked_at + u->lookup_backoff;
 	u->lookup = lookup_start(u->host, u->port);
 }
 
@@ -255,6 +257,13 @@ static enum status udp_open(struct transport **out, const struct endpoint *to,
 	return OK;
 }
 
+/* Perhaps the collector moved: ask for its name sooner than planned. */
+static void look_again(struct udp_transport *u)
+{
+	if (u->lookup_at > u->looked_at + LOOKUP_ERROR_NS)
+		u->lookup_at = u->looked_at + LOOKUP_ERROR_NS;
+}
+
 /* Read what ICMP said. Nothing of ours is lost by it: the datagram it speaks of was sent long ago. */
 static void read_errors(struct udp_transport *u)
 {
@@ -278,6 +287,7 @@ static void read_errors(struct udp_transport *u)
 			read_path_mtu(u);
 		else
 			trouble(u, "the network answers", e ? (int)e->ee_errno : ECONNREFUSED);
+		look_again(u);
 	}
 }
 
@@ -317,12 +327,9 @@ static size_t udp_message_limit(struct transport *t)
 /* The kernel has no way to the collector: ask again in a while, and look whether the name moved. */
 static enum status lost_route(struct udp_transport *u, int number, struct error *err)
 {
-	const int64_t now = mono_now().ns;
-
 	u->connected = false;
-	u->connect_at = now + CONNECT_RETRY_NS;
-	if (u->lookup_at > now + u->lookup_backoff)
-		u->lookup_at = now + u->lookup_backoff;
+	u->connect_at = mono_now().ns + CONNECT_RETRY_NS;
+	look_again(u);
 	trouble(u, "cannot be reached", number);
 	return error_set(err, AGAIN, "Udp/%s: %s", u->host, strerror(number));
 }

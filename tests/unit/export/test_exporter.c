@@ -326,6 +326,20 @@ static void test_77_udp_whole_messages(void **state)
 	stand_free(&s);
 }
 
+/* What cannot be opened is said with the collector's name; what was opened before it is closed. */
+static void test_open_fails(void **state)
+{
+	struct stand s;
+	struct error err = {""};
+
+	stand_init(&s, &peer_udp);
+	stand_add(&s, &file_transport);
+	strcpy(s.options.collector[1].host, "/nonexistent/x.ipfix");
+	assert_int_equal(exporter_new(&s.exporter, &s.options, &s.points, NULL, &err), ERR_SYSTEM);
+	assert_non_null(strstr(err.text, "collector File//nonexistent/x.ipfix: "));
+	assert_true(peers[0].closed);
+}
+
 /* The wait for a collector that takes nothing ends by itself. */
 static void test_finish_gives_up(void **state)
 {
@@ -354,6 +368,7 @@ int main(void)
 		cmocka_unit_test(test_file_on_disk),
 		cmocka_unit_test(test_class17_collector_down_up_down),
 		cmocka_unit_test(test_77_udp_whole_messages),
+		cmocka_unit_test(test_open_fails),
 		cmocka_unit_test(test_finish_gives_up),
 	};
 

@@ -240,9 +240,10 @@ static bool ip(const char *arguments)
 /* A namespace of this process's own: the test's file descriptors and other processes stay where they are. */
 static bool own_network(void)
 {
-	return unshare(CLONE_NEWNET) == 0 && ip("link add weir0 type veth peer name weir1") &&
-	       ip("link set weir1 up") && ip("addr add 192.0.2.1/24 dev weir0") &&
-	       ip("-6 addr add 2001:db8::1/64 dev weir0 nodad") && ip("link set weir0 mtu 1400 up") &&
+	return unshare(CLONE_NEWNET) == 0 && ip("link set lo up") &&
+	       ip("link add weir0 type veth peer name weir1") && ip("link set weir1 up") &&
+	       ip("addr add 192.0.2.1/24 dev weir0") && ip("-6 addr add 2001:db8::1/64 dev weir0 nodad") &&
+	       ip("link set weir0 mtu 1400 up") &&
 	       ip("neigh add 192.0.2.2 lladdr 02:00:00:00:00:02 dev weir0") &&
 	       ip("neigh add 2001:db8::2 lladdr 02:00:00:00:00:02 dev weir0");
 }
@@ -270,6 +271,81 @@ static void check_mtu_falls(const char *host, size_t headers)
 		assert_int_equal(t->type->message_limit(t), mtu - headers);
 		assert_int_equal(t->type->send(t, span_of(octets, mtu - headers), NULL), OK);
 	}
+	t->type->close(t);
+}
+
+static uint16_t internet_checksum(const uint8_t *octets, size_t length)
+{
+	uint32_t sum = 0;
+
+	for (size_t i = 0; i < length; i += 2)
+		sum += (uint32_t)(octets[i] << 8 | octets[i + 1]);
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)~sum;
+}
+
+/* Say to this host, as a router would, that its datagram of this session needs a smaller packet (RFC 1191),
+ * or another ICMP error with that code. */
+static void icmp_unreachable(const struct transport *t, uint8_t code, uint16_t mtu)
+{
+	uint8_t m[36] = {3, code, 0, 0, 0, 0, (uint8_t)(mtu >> 8), (uint8_t)mtu, 0x45};
+	struct sockaddr_storage local, remote;
+	const struct sockaddr_in *from = (const struct sockaddr_in *)&local,
+				 *to = (const struct sockaddr_in *)&remote;
+	auto_fd raw = socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
+
+	assert_true(raw >= 0);
+	assert_true(t->type->addresses(t, &local, &remote));
+	m[8 + 2] = 1400 >> 8; /* the datagram's header: length, do not fragment, UDP, addresses, ports */
+	m[8 + 3] = 1400 & 0xff;
+	m[8 + 6] = 0x40;
+	m[8 + 8] = 64;
+	m[8 + 9] = IPPROTO_UDP;
+	memcpy(m + 8 + 12, &from->sin_addr, 4);
+	memcpy(m + 8 + 16, &to->sin_addr, 4);
+	memcpy(m + 8 + 20, &from->sin_port, 2);
+	memcpy(m + 8 + 22, &to->sin_port, 2);
+	m[8 + 24] = 1380 >> 8;
+	m[8 + 25] = 1380 & 0xff;
+	const uint16_t sum = internet_checksum(m, sizeof m);
+	m[2] = (uint8_t)(sum >> 8);
+	m[3] = (uint8_t)sum;
+	assert_int_equal(sendto(raw, m, sizeof m, 0, (const struct sockaddr *)from, sizeof *from), sizeof m);
+}
+
+/* 77: a router on the way says that packets are too big: the next message is within what it takes. */
+static void check_icmp_too_big(void)
+{
+	static const uint8_t octets[1400];
+
+	assert_true(ip("link set weir0 mtu 1400"));
+	struct transport *t = open_to("192.0.2.2", 4739, &silent);
+	assert_int_equal(t->type->send(t, span_of(octets, 1372), NULL), OK);
+	const uint32_t generation = t->type->generation(t);
+	icmp_unreachable(t, 4, 900);
+	assert_int_equal(t->type->send(t, span_of(octets, 1372), NULL), ERR_LIMIT);
+	assert_int_equal(t->type->message_limit(t), 900 - 28);
+	assert_int_equal(t->type->send(t, span_of(octets, 900 - 28), NULL), OK);
+	assert_true(t->type->generation(t) > generation); /* what was lost may have been templates */
+	icmp_unreachable(t, 4, 700); /* taken in by the housekeeping, before any send fails */
+	t->type->service(t);
+	assert_int_equal(t->type->message_limit(t), 700 - 28);
+	t->type->close(t);
+}
+
+/* Whatever ICMP says of a datagram before, this one goes out. */
+static void check_icmp_errors(void)
+{
+	struct transport *t = open_to("192.0.2.2", 4739, &silent);
+
+	for (uint8_t code = 0; code < 16; code++) {
+		if (code == 4)
+			continue;
+		icmp_unreachable(t, code, 0);
+		assert_int_equal(t->type->send(t, span_of("x", 1), NULL), OK);
+	}
+	assert_true(t->errors >= 15);
 	t->type->close(t);
 }
 
@@ -311,6 +387,8 @@ static void test_77_class17_path_changes(void **state)
 		skip();
 	check_mtu_falls("192.0.2.2", 28);
 	check_mtu_falls("2001:db8::2", 48);
+	check_icmp_errors();
+	check_icmp_too_big();
 	check_route_returns();
 }
 
