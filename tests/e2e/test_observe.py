@@ -6,6 +6,7 @@ The namespaces have no name and the interfaces live in them, so nothing is left 
 import contextlib
 import ctypes
 import fcntl
+import json
 import os
 import re
 import select
@@ -444,19 +445,28 @@ def transfer(sender, receiver, address, octets):
 
 
 def test_tcp_super_packets(t):
-    a, b = t.veth()
-    driver = t.driver(a, "-i", "va")
-    before = a.counter("OutSegs"), b.counter("OutSegs")
-    transfer(a, b, "10.8.0.2", 20_000_000)
-    transfer(b, a, "10.8.0.1", 20_000_000)
-    time.sleep(0.3)  # the last ACKs of closing
-    sent, received = a.counter("OutSegs") - before[0], b.counter("OutSegs") - before[1]
-    wait_until(lambda: driver.totals(direction="egress", protocol=6)[1], sent, "segments sent")
-    wait_until(lambda: driver.totals(direction="ingress", protocol=6)[1], received, "segments received")
-    for direction in "egress", "ingress":
-        frames, packets, _, supers = driver.totals(direction=direction, protocol=6)
-        check(supers > 100 and frames < packets, f"{direction} had super-packets", (frames, packets, supers))
-    check(driver.statistics()["dropped"] == 0, "nothing was dropped", driver.statistics())
+    sides = t.veth()
+    drivers = [t.driver(side, "-i", device) for side, device in zip(sides, ("va", "vb"))]
+
+    def sent(side):
+        return side.counter("OutSegs") + side.counter("RetransSegs")
+
+    before = [sent(side) for side in sides]
+    transfer(*sides, "10.8.0.2", 20_000_000)
+    transfer(*reversed(sides), "10.8.0.1", 20_000_000)
+    for side, driver, old in zip(sides, drivers, before):
+        wait_until(lambda: driver.totals(direction="egress", protocol=6)[1] - (sent(side) - old), 0,
+                   "packets leaving beyond the segments that TCP says it sent")
+    for (sender, receiver), side, device in zip((drivers, reversed(drivers)), sides, ("va", "vb")):
+        statistics = json.loads(side.ip(f"-j -s link show {device}"))[0]["stats64"]
+        if statistics["tx"]["dropped"] == 0:  # the wire lost nothing
+            wait_until(lambda: receiver.totals(direction="ingress", protocol=6)[1] -
+                       sender.totals(direction="egress", protocol=6)[1], 0, "packets arriving beyond those that left")
+    for driver in drivers:
+        for direction in "egress", "ingress":
+            frames, packets, _, supers = driver.totals(direction=direction, protocol=6)
+            check(supers > 100 and frames < packets, f"{direction} had super-packets", (frames, packets, supers))
+        check(driver.statistics()["dropped"] == 0, "nothing was dropped", driver.statistics())
 
 
 def test_udp_super_packets(t):
