@@ -6,6 +6,7 @@ The namespaces have no name and the interfaces live in them, so nothing is left 
 import contextlib
 import ctypes
 import fcntl
+import json
 import os
 import re
 import select
@@ -217,6 +218,7 @@ class Driver:
         self.process.stdout.close()
         check(self.process.returncode in (0, 1), "the driver ends well",
               f"{self.process.returncode} {self.log_text()}")
+        check("runtime error" not in self.log_text(), "no undefined behaviour", self.log_text())
         self.log.close()
 
 
@@ -302,6 +304,19 @@ def test_ipv6_on_veth(t):
     t.send(b, "fd08::1", 6)
     wait_until(lambda: driver.totals(direction="egress", version=6, protocol=17)[0], 5, "sent")
     wait_until(lambda: driver.totals(direction="ingress", version=6, protocol=17)[0], 6, "received")
+
+
+def test_vlan_tag_in_front(t):
+    """A tag that the kernel takes off leaves a frame that begins with Ethernet and goes on with IP."""
+    a, b = t.veth()
+    driver = t.driver(a, "-i", "va")
+    with b.socket(socket.AF_PACKET, socket.SOCK_RAW) as sender:
+        sender.bind(("vb", 0))
+        ethernet = bytes.fromhex("020000000001" "020000000002")
+        for tags in "8100000a", "88a800148100000a":
+            sender.send(ethernet + bytes.fromhex(tags) + b"\x08\x00" + udp_packet("10.8.0.2", "10.8.0.1"))
+    wait_until(lambda: driver.totals(direction="ingress", link="ethernet")[0], 2, "both frames")
+    check(driver.totals(version=4, protocol=17)[0] == 1, "the outer tag is off", driver.list("totals"))
 
 
 def test_directions_on_tun(t):
@@ -430,19 +445,28 @@ def transfer(sender, receiver, address, octets):
 
 
 def test_tcp_super_packets(t):
-    a, b = t.veth()
-    driver = t.driver(a, "-i", "va")
-    before = a.counter("OutSegs"), b.counter("OutSegs")
-    transfer(a, b, "10.8.0.2", 20_000_000)
-    transfer(b, a, "10.8.0.1", 20_000_000)
-    time.sleep(0.3)  # the last ACKs of closing
-    sent, received = a.counter("OutSegs") - before[0], b.counter("OutSegs") - before[1]
-    wait_until(lambda: driver.totals(direction="egress", protocol=6)[1], sent, "segments sent")
-    wait_until(lambda: driver.totals(direction="ingress", protocol=6)[1], received, "segments received")
-    for direction in "egress", "ingress":
-        frames, packets, _, supers = driver.totals(direction=direction, protocol=6)
-        check(supers > 100 and frames < packets, f"{direction} had super-packets", (frames, packets, supers))
-    check(driver.statistics()["dropped"] == 0, "nothing was dropped", driver.statistics())
+    sides = t.veth()
+    drivers = [t.driver(side, "-i", device) for side, device in zip(sides, ("va", "vb"))]
+
+    def sent(side):
+        return side.counter("OutSegs") + side.counter("RetransSegs")
+
+    before = [sent(side) for side in sides]
+    transfer(*sides, "10.8.0.2", 20_000_000)
+    transfer(*reversed(sides), "10.8.0.1", 20_000_000)
+    for side, driver, old in zip(sides, drivers, before):
+        wait_until(lambda: driver.totals(direction="egress", protocol=6)[1] - (sent(side) - old), 0,
+                   "packets leaving beyond the segments that TCP says it sent")
+    for (sender, receiver), side, device in zip((drivers, reversed(drivers)), sides, ("va", "vb")):
+        statistics = json.loads(side.ip(f"-j -s link show {device}"))[0]["stats64"]
+        if statistics["tx"]["dropped"] == 0:  # the wire lost nothing
+            wait_until(lambda: receiver.totals(direction="ingress", protocol=6)[1] -
+                       sender.totals(direction="egress", protocol=6)[1], 0, "packets arriving beyond those that left")
+    for driver in drivers:
+        for direction in "egress", "ingress":
+            frames, packets, _, supers = driver.totals(direction=direction, protocol=6)
+            check(supers > 100 and frames < packets, f"{direction} had super-packets", (frames, packets, supers))
+        check(driver.statistics()["dropped"] == 0, "nothing was dropped", driver.statistics())
 
 
 def test_udp_super_packets(t):
@@ -595,6 +619,30 @@ def test_packets_before_the_end_are_read(t):
         check(driver.totals(protocol=17)[0] == 50 * (round_ + 1), "every packet", driver.totals(protocol=17))
 
 
+def test_recreated_at_once(t):
+    """Old and new interface come in one go: the old one's packets, its end, and only then the new one."""
+    a = t.namespace()
+    a.quiet()
+    tun = Tun(a, "tun6")
+    driver = t.driver(a)
+    indexes = [a.index("tun6")]
+    for round_ in range(5):
+        before = driver.totals(protocol=17)[0]
+        driver.ask("pause")
+        for _ in range(30):
+            tun.inject(udp_packet())
+        tun.close()
+        tun = Tun(a, "tun6")
+        indexes.append(a.index("tun6"))
+        driver.ask("resume")
+        wait_until(lambda: len(driver.points()) and len(driver.events), 2 * (round_ + 1), "down and up")
+        check(driver.totals(protocol=17)[0] == before + 30, "every packet of the old one", driver.totals(protocol=17))
+        see_packets(tun, driver, "tun6", before + 30, "the new one")
+    wanted = [event for i in range(5) for event in (("down", "tun6", indexes[i]), ("up", "tun6", indexes[i + 1]))]
+    check(driver.events == wanted, "events in order, each with its own index", driver.events)
+    tun.close()
+
+
 def test_awaited_interface(t):
     a = t.namespace()
     a.quiet()
@@ -624,6 +672,17 @@ def test_rename(t):
     check(named.totals()[0] == before, "no packet of what it is now", named.totals()[0] - before)
     a.ip("link set other name tun2")
     see_packets(tun, named, "tun2", before, "renamed back")
+    time.sleep(0.1)
+    before = named.totals(protocol=17)[0]
+    for _ in range(5):
+        tun.inject(udp_packet())
+    a.run("ip", "-batch", "-", input="link set tun2 name other\nlink set other name tun2\n")
+    for _ in range(60):
+        tun.inject(udp_packet())
+        time.sleep(0.001)
+    time.sleep(0.2)
+    seen = named.totals(protocol=17)[0] - before
+    check(5 <= seen <= 65, "no packet is seen by the ring of before and by that of now", seen)
 
 
 def overrun(namespace, device):
@@ -633,7 +692,8 @@ def overrun(namespace, device):
 
 
 def test_lost_news(t):
-    """Notifications are lost; one interface has another index, one has the same index and is another."""
+    """Notifications are lost: of an interface that is new, of one that has another index now, and of one that
+    has the same index and is another."""
     a = t.namespace()
     a.quiet()
     a.ip("link add noise type veth peer name noise2")
@@ -653,17 +713,31 @@ def test_lost_news(t):
     a.ip(add)
     a.ip("link set wg1 up")
     a.ip("link set peer1 up")
-    tun = t.tun(a, "tun0")
+    tun, new = t.tun(a, "tun0"), t.tun(a, "tun1", address="10.10.0.1/24")
     with a, open("/proc/net/netlink", encoding="ascii") as file:
         check(any(int(line.split()[8]) > 0 for line in file.readlines()[1:]), "news was lost")
     driver.ask("resume")
     see_packets(tun, driver, "tun0", 0, "another index")
     check(driver.points()["tun0"][0] == a.index("tun0") != old, "the new index", driver.points())
+    see_packets(new, driver, "tun1", 0, "a new one")
     a.ip("addr add 10.5.0.1/24 dev wg1")
     a.ip("neigh add 10.5.0.2 lladdr 02:00:00:00:00:02 dev wg1 nud permanent")
     wait_until(lambda: driver.points()["wg1"][:2], (777, "up"), "the same index")
     t.send(a, "10.5.0.2", 4)
     wait_until(lambda: driver.totals(point="wg1", protocol=17)[0], 4, "packets of the same index")
+
+
+def test_lost_news_of_a_new_one(t):
+    a = t.namespace()
+    a.quiet()
+    a.ip("link add noise type veth peer name noise2")
+    a.ip("link set noise up")
+    driver = t.driver(a)
+    driver.ask("pause")
+    overrun(a, "noise")
+    tun = t.tun(a, "tun0")
+    driver.ask("resume")
+    see_packets(tun, driver, "tun0", 0, "an interface that nobody could tell of")
 
 
 def test_link_type_is_refused(t):
