@@ -6,6 +6,7 @@
 #include "cmd/help.h"
 
 static const struct command *const commands[] = {
+	&command_check,
 	&command_dump,
 	&command_demo,
 	NULL,

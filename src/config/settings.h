@@ -23,13 +23,24 @@ struct settings {
 /* Every default, as `weir check` of an empty FlowMetadata object shows. */
 void settings_init(struct settings *settings);
 
-/* Read a profile file over `settings`. ERR_SYSTEM (cannot read), ERR_USAGE with a text
- * "FILE:LINE:COLUMN: what was seen; what was expected; hint". */
+/* Octets a profile may have; larger files are refused. */
+enum { PROFILE_OCTETS_MAX = 1 << 20 };
+
+#define PROFILE_DEFAULT_PATH "/etc/weir/weir.json"
+
+/* Read a profile file over `settings`; "-" is standard input. ERR_SYSTEM or ERR_PERMISSION (cannot read),
+ * ERR_LIMIT (too large), ERR_USAGE with a text "FILE:LINE:COLUMN: what was seen; what was expected; hint".
+ * After an error the settings are half changed. */
 MUST_CHECK enum status settings_load(struct settings *settings, const char *path, struct error *err);
 
 /* The same over text in memory; `name` stands for the file in messages. */
 MUST_CHECK enum status settings_parse(struct settings *settings, const char *name, const char *text,
 				      size_t length, struct error *err);
+
+/* Set one property that is a number or a word from text, as a command-line option does: `name` as in the
+ * profile. ERR_USAGE says what was seen and what is allowed. */
+MUST_CHECK enum status settings_set(struct settings *settings, const char *name, const char *text,
+				    struct error *err);
 
 /* Print what it resolves to, one property a line, with what a default means in words (`weir check`). */
 void settings_print(const struct settings *settings, FILE *out);

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "decode/local.h"
 #include "meter/flow_record.h"
 #include "observe/packet.h"
 #include "observe/point.h"
@@ -20,9 +21,11 @@ struct meter_options {
 	int64_t interval_ns; /* interim records of long flows; 0: none */
 	int64_t linger_ns;   /* how long a TCP flow stays after FIN both ways or RST, for the last ACK */
 	enum direction_filter directions;
-	bool dscp_key;          /* DSCP is part of the flow key */
-	uint64_t first_flow_id; /* flow ids count up from here */
-	uint8_t hash_key[32];   /* secret, so that nobody outside can aim collisions */
+	const struct prefix_list *local; /* decode/local.h: direction where the source cannot tell; NULL: all
+					    such packets are ingress. Outlives the meter */
+	bool dscp_key;                   /* DSCP is part of the flow key */
+	uint64_t first_flow_id;          /* flow ids count up from here */
+	uint8_t hash_key[32];            /* secret, so that nobody outside can aim collisions */
 };
 
 /* Counters since the meter was made; they only grow, but for the gauge. */

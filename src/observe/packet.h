@@ -17,7 +17,8 @@ enum link_layer {
 	LINK_NULL,     /* LINKTYPE_NULL and LOOP: 4 octets of address family, either byte order */
 	LINK_SLL,      /* LINKTYPE_LINUX_SLL */
 	LINK_SLL2,     /* LINKTYPE_LINUX_SLL2 */
-	LINK_PPP,      /* LINKTYPE_PPP, with or without HDLC framing octets */
+	LINK_PPP,      /* LINKTYPE_PPP, with or without HDLC framing octets; Cisco HDLC by its own */
+	LINK_PPPOE,    /* LINKTYPE_PPP_ETHER: a PPPoE header first */
 	LINK_COUNT,
 };
 

@@ -23,5 +23,6 @@ struct point_table {
 	struct observation_point point[POINT_MAX];
 };
 
-/* The point with that name, made when it is new. -1 when the table is full. */
+/* The point with that name, made when it is new. -1 when the table is full. What is not printable UTF-8 in
+ * either text becomes '?'; both are cut between characters to fit. A zeroed table is an empty one. */
 int point_table_add(struct point_table *table, const char *name, const char *description);

@@ -1,0 +1,88 @@
+/* What settings say, for people. */
+#include <inttypes.h>
+
+#include "config/property.h"
+#include "config/settings.h"
+
+enum { VALUE_TEXT = 4096 };
+
+static const char *meaning_of(const struct property *p, int64_t value)
+{
+	if (p->type == PROPERTY_WORD)
+		return p->words[value].meaning;
+	return value == 0 && p->zero ? p->zero : p->meaning;
+}
+
+/* Lists count their elements; all else is its value. */
+static int64_t value_of(const struct property *p, const struct settings *s)
+{
+	if (p->type == PROPERTY_COLLECTORS)
+		return s->exporter.collector_count;
+	return p->type == PROPERTY_NAMES ? s->point_count : property_get(p, s);
+}
+
+static void print_list(const struct property *p, const struct settings *s, char *out, size_t size)
+{
+	const int64_t count = value_of(p, s);
+	size_t used = 0;
+
+	snprintf(out, size, "%s", count ? "" : "none");
+	for (int64_t i = 0; i < count && used < size; i++) {
+		char one[320];
+
+		if (p->type == PROPERTY_COLLECTORS)
+			endpoint_print(&s->exporter.collector[i], one, sizeof one);
+		else
+			snprintf(one, sizeof one, "%s", s->point[i]);
+		used += (size_t)snprintf(out + used, size - used, "%s%s", i ? ", " : "", one);
+	}
+}
+
+static void print_value(const struct property *p, const struct settings *s, char *out, size_t size)
+{
+	const int64_t value = value_of(p, s);
+
+	switch (p->type) {
+	case PROPERTY_FLAG: snprintf(out, size, "%s", value ? "true" : "false"); break;
+	case PROPERTY_WORD: snprintf(out, size, "%s", p->words[value].word); break;
+	case PROPERTY_NUMBER:
+		snprintf(out, size, "%" PRId64 "%s%s", value, p->unit ? " " : "", p->unit ? p->unit : "");
+		break;
+	case PROPERTY_COLLECTORS:
+	case PROPERTY_NAMES: print_list(p, s, out, size); break;
+	}
+}
+
+static void print_verdict(const struct settings *s, FILE *out)
+{
+	const uint32_t count = s->exporter.collector_count;
+
+	if (!s->enabled)
+		fprintf(out, "export is off: Enabled is false\n");
+	else if (count == 0)
+		fprintf(out, "export is off: IpFixCollectors names no collector\n");
+	else
+		fprintf(out, "export is on, to %" PRIu32 " collector%s\n", count, count == 1 ? "" : "s");
+}
+
+void settings_print(const struct settings *settings, FILE *out)
+{
+	char value[VALUE_TEXT];
+
+	for (size_t i = 0; i < property_count; i++) {
+		const struct property *p = &properties[i];
+
+		print_value(p, settings, value, sizeof value);
+		fprintf(out, "%-24s %-26s  %s\n", p->name, value, meaning_of(p, value_of(p, settings)));
+	}
+	for (size_t i = 0; i < property_count; i++) {
+		const struct property *p = &properties[i];
+
+		if (p->rule && settings->warn_interval)
+			fprintf(out,
+				"warning: FlowMetadata.%s: %" PRId64
+				" seen; the documented rule is %s; it is honoured\n",
+				p->name, property_get(p, settings), p->rule);
+	}
+	print_verdict(settings, out);
+}

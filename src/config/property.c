@@ -1,0 +1,184 @@
+#include "config/property.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/time.h"
+
+#define AT(member)                                                                                           \
+	.offset = offsetof(struct settings, member), .size = sizeof(((struct settings *)0)->member),         \
+	.scale = 1
+#define AT_MS(member)                                                                                        \
+	.offset = offsetof(struct settings, member), .size = sizeof(((struct settings *)0)->member),         \
+	.scale = NS_PER_MS
+#define DAY_MS 86400000
+
+static const struct property_word directions[] = {
+	[DIRECTIONS_BOTH] = {"Both", "records of what is sent and of what is received"},
+	[DIRECTIONS_SENDING] = {"SendingToPeer", "only records of what this system sends (egress)"},
+	[DIRECTIONS_RECEIVED] = {"ReceivedFromPeer", "only records of what this system receives (ingress)"},
+	{NULL, NULL},
+};
+
+const struct property properties[] = {
+	{"Enabled", PROPERTY_FLAG, .standard = 1, AT(enabled), .meaning = "the exporter may run",
+	 .zero = "the exporter is switched off"},
+	{"IpFixCollectors", PROPERTY_COLLECTORS, .meaning = "each of them gets every record",
+	 .zero = "nobody gets records"},
+	{"Direction", PROPERTY_WORD, .standard = DIRECTIONS_BOTH, AT(meter.directions), .words = directions},
+	{"Interval", PROPERTY_NUMBER, "milliseconds", 1000, 30LL * DAY_MS, 0, AT_MS(meter.interval_ns),
+	 .meaning = "a flow that goes on is reported this often, and at its end",
+	 .zero = "a flow is reported once, at its end", .rule = "0 or a multiple of 60000"},
+	{"ObservationPoints", PROPERTY_NAMES, .meaning = "interfaces that are observed",
+	 .zero = "every overlay interface that is up"},
+	{"IdleTimeout", PROPERTY_NUMBER, "milliseconds", 0, DAY_MS, 15000, AT_MS(meter.idle_ns),
+	 .meaning = "a flow ends when no packet came for this long",
+	 .zero = "every packet is a flow of its own"},
+	{"TcpLinger", PROPERTY_NUMBER, "milliseconds", 0, 60000, 1000, AT_MS(meter.linger_ns),
+	 .meaning = "a TCP flow that was closed waits this long for its last packets",
+	 .zero = "a TCP flow ends with the packet that closes it"},
+	{"MaxFlows", PROPERTY_NUMBER, "flows", 16, 1 << 26, 1 << 20, AT(meter.max_flows),
+	 .meaning = "open flows at most; about 112 octets of memory each, once used"},
+	{"DscpKey", PROPERTY_FLAG, .standard = 0, AT(meter.dscp_key),
+	 .meaning = "packets with another DSCP are another flow", .zero = "DSCP does not tell flows apart"},
+	{"TemplateRefresh", PROPERTY_NUMBER, "milliseconds", 1000, DAY_MS, 60000,
+	 AT_MS(exporter.template_refresh_ns),
+	 .meaning = "templates are sent again at least this often, over UDP"},
+	{"TemplateRefreshMessages", PROPERTY_NUMBER, "messages", 1, 1000, 1000,
+	 AT(exporter.template_refresh_messages),
+	 .meaning = "and after this many messages, whichever comes first"},
+	{"OptionsRefresh", PROPERTY_NUMBER, "milliseconds", 1000, DAY_MS, 60000,
+	 AT_MS(exporter.options_refresh_ns),
+	 .meaning = "statistics and the interface table are sent again this often"},
+	{"MaxMessageSize", PROPERTY_NUMBER, "octets", 464, 65535, 1400, AT(exporter.max_message),
+	 .meaning = "an IPFIX Message at most; less where the path to the collector takes less"},
+	{"ObservationDomainId", PROPERTY_NUMBER, NULL, 0, UINT32_MAX, 0, AT(exporter.domain),
+	 .meaning = "names this exporter in every message", .zero = "chosen at start"},
+	{"RingSize", PROPERTY_NUMBER, "octets", 65536, 1 << 30, 0, AT(ring_octets),
+	 .meaning = "receive buffer of each interface", .zero = "the packet source chooses"},
+	{"SnapLength", PROPERTY_NUMBER, "octets", 64, 2048, 0, AT(snap_octets),
+	 .meaning = "kept of each packet for reading its headers", .zero = "the packet source chooses"},
+};
+
+const size_t property_count = sizeof properties / sizeof *properties;
+
+const struct property *property_find(const char *name)
+{
+	for (size_t i = 0; i < property_count; i++)
+		if (strcmp(properties[i].name, name) == 0)
+			return &properties[i];
+	return NULL;
+}
+
+enum { DISTANCE_LENGTH = 64 };
+
+static unsigned least(unsigned a, unsigned b)
+{
+	return a < b ? a : b;
+}
+
+unsigned edit_distance(const char *a, const char *b)
+{
+	unsigned rows[3][DISTANCE_LENGTH];
+	unsigned *two_back = rows[0], *back = rows[1], *row = rows[2];
+	const size_t a_length = strnlen(a, DISTANCE_LENGTH - 1), b_length = strnlen(b, DISTANCE_LENGTH - 1);
+
+	for (size_t j = 0; j <= b_length; j++)
+		back[j] = (unsigned)j;
+	for (size_t i = 1; i <= a_length; i++) {
+		row[0] = (unsigned)i;
+		for (size_t j = 1; j <= b_length; j++) {
+			const int x = tolower((unsigned char)a[i - 1]), y = tolower((unsigned char)b[j - 1]);
+
+			row[j] = least(least(back[j], row[j - 1]) + 1, back[j - 1] + (x != y));
+			if (i > 1 && j > 1 && x == tolower((unsigned char)b[j - 2]) &&
+			    tolower((unsigned char)a[i - 2]) == y)
+				row[j] = least(row[j], two_back[j - 2] + 1);
+		}
+		unsigned *const free_row = two_back;
+		two_back = back;
+		back = row;
+		row = free_row;
+	}
+	return back[b_length];
+}
+
+static size_t common_prefix(const char *a, const char *b)
+{
+	size_t n = 0;
+
+	while (a[n] && tolower((unsigned char)a[n]) == tolower((unsigned char)b[n]))
+		n++;
+	return n;
+}
+
+const struct property *property_nearest(const char *name, unsigned *distance)
+{
+	const struct property *best = properties;
+	unsigned best_distance = edit_distance(name, best->name);
+
+	for (size_t i = 1; i < property_count; i++) {
+		const struct property *p = &properties[i];
+		const unsigned d = edit_distance(name, p->name);
+
+		if (d < best_distance ||
+		    (d == best_distance && common_prefix(name, p->name) > common_prefix(name, best->name))) {
+			best = p;
+			best_distance = d;
+		}
+	}
+	if (distance)
+		*distance = best_distance;
+	return best;
+}
+
+void property_set(const struct property *p, struct settings *settings, int64_t value)
+{
+	char *member = (char *)settings + p->offset;
+
+	value *= p->scale;
+	switch (p->size) {
+	case sizeof(uint8_t): *(uint8_t *)member = (uint8_t)value; break;
+	case sizeof(uint16_t): *(uint16_t *)member = (uint16_t)value; break;
+	case sizeof(uint32_t): *(uint32_t *)member = (uint32_t)value; break;
+	case sizeof(int64_t): *(int64_t *)member = value; break;
+	}
+}
+
+int64_t property_get(const struct property *p, const struct settings *settings)
+{
+	const char *member = (const char *)settings + p->offset;
+
+	switch (p->size) {
+	case sizeof(uint8_t): return *(const uint8_t *)member / p->scale;
+	case sizeof(uint16_t): return *(const uint16_t *)member / p->scale;
+	case sizeof(uint32_t): return *(const uint32_t *)member / p->scale;
+	case sizeof(int64_t): return *(const int64_t *)member / p->scale;
+	}
+	return 0;
+}
+
+static void allowed_words(const struct property *p, char *out, size_t size)
+{
+	size_t used = 0;
+
+	for (const struct property_word *w = p->words; w->word && used < size; w++)
+		used += (size_t)snprintf(out + used, size - used, "%s\"%s\"",
+					 w == p->words ? "" : (w[1].word ? ", " : " or "), w->word);
+}
+
+void property_allowed(const struct property *p, char *out, size_t size)
+{
+	switch (p->type) {
+	case PROPERTY_FLAG: snprintf(out, size, "true or false"); break;
+	case PROPERTY_WORD: allowed_words(p, out, size); break;
+	case PROPERTY_NUMBER:
+		snprintf(out, size, "%s%lld to %lld%s%s%s", p->zero && p->minimum > 0 ? "0 or " : "",
+			 (long long)p->minimum, (long long)p->maximum, p->unit ? " (" : "",
+			 p->unit ? p->unit : "", p->unit ? ")" : "");
+		break;
+	case PROPERTY_COLLECTORS: snprintf(out, size, "a list of collectors [ \"Udp/HOST:PORT\", … ]"); break;
+	case PROPERTY_NAMES: snprintf(out, size, "a list of interface names [ \"wg0\", … ]"); break;
+	}
+}

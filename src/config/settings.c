@@ -1,0 +1,417 @@
+/* A profile, from text to settings. jansson judges the text and decodes values; the lexer knows where they
+ * stand. */
+#include "config/settings.h"
+
+#include <jansson.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "config/lexer.h"
+#include "config/property.h"
+
+enum { NAME_SHOWN_MAX = 200, VALUE_SHOWN = 48, PROPERTY_COUNT_MAX = 64 };
+
+static const char section[] = "FlowMetadata";
+
+/* One reading of one profile. */
+struct profile {
+	struct settings *settings;
+	struct error *err;
+	const char *name;
+	const char *text;
+	size_t length;
+	size_t seen[PROPERTY_COUNT_MAX]; /* offset of each property's name, plus 1; 0: not there */
+};
+
+/* One value inside the section. */
+struct value {
+	const char *property; /* "Interval" or "IpFixCollectors[1]" */
+	struct member member;
+	const json_t *json;
+};
+
+void settings_init(struct settings *settings)
+{
+	*settings = (struct settings){0};
+	for (size_t i = 0; i < property_count; i++)
+		property_set(&properties[i], settings, properties[i].standard);
+	settings->meter.first_flow_id = 1;
+}
+
+/* "FILE:LINE:COLUMN: text". A long path keeps its end, which tells files apart. */
+static enum status fail(const struct profile *p, size_t at, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static enum status fail(const struct profile *p, size_t at, const char *format, ...)
+{
+	const struct position position = position_of(p->text, p->length, at);
+	const size_t length = strlen(p->name);
+	const bool cut = length > NAME_SHOWN_MAX;
+	char text[sizeof p->err->text];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	return error_set(p->err, ERR_USAGE, "%s%s:%u:%u: %s", cut ? "…" : "",
+			 cut ? p->name + length - NAME_SHOWN_MAX : p->name, position.line, position.column,
+			 text);
+}
+
+static enum status fail_value(const struct profile *p, const struct value *v, const char *allowed)
+{
+	static const char *const kinds[] = {
+		[JSON_OBJECT] = "an object", [JSON_ARRAY] = "a list", [JSON_STRING] = "a string"};
+	const json_type type = json_typeof(v->json);
+	const size_t begin = v->member.first.begin;
+	char seen[VALUE_SHOWN];
+
+	if (type == JSON_OBJECT || type == JSON_ARRAY)
+		snprintf(seen, sizeof seen, "%s", kinds[type]);
+	else
+		quote_text(p->text + begin, v->member.end - begin, seen, sizeof seen);
+	return fail(p, begin, "%s.%s: %s seen; %s allowed", section, v->property, seen, allowed);
+}
+
+static json_t *decode(const struct profile *p, size_t begin, size_t end)
+{
+	return json_loadb(p->text + begin, end - begin,
+			  JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, NULL);
+}
+
+/* A string without control characters: what goes into logs and file names stays one line. */
+static const char *plain_string(const json_t *json)
+{
+	if (!json_is_string(json))
+		return NULL;
+	for (size_t i = 0; i < json_string_length(json); i++) {
+		const unsigned char c = (unsigned char)json_string_value(json)[i];
+		if (c < 0x20 || c == 0x7f)
+			return NULL;
+	}
+	return json_string_value(json);
+}
+
+/* JSON does not tell 60000 from 6e4; both are whole. Beyond 2^53 a double no longer counts one by one. */
+static bool is_whole(double number)
+{
+	return number > -9e15 && number < 9e15 && number == (double)(int64_t)number;
+}
+
+static enum status read_number(struct profile *p, const struct property *property, const struct value *v)
+{
+	const double number = json_real_value(v->json);
+	const char *unit = property->unit ? property->unit : "";
+	char allowed[128];
+
+	property_allowed(property, allowed, sizeof allowed);
+	if (!json_is_real(v->json) || !is_whole(number))
+		return fail_value(p, v, allowed);
+	if (!(number == 0 && property->zero)) {
+		const bool low = number < (double)property->minimum;
+		if (low || number > (double)property->maximum) {
+			snprintf(allowed, sizeof allowed, "%sat %s %lld%s%s%s",
+				 low && property->zero && property->minimum > 0 ? "0 or " : "",
+				 low ? "least" : "most",
+				 (long long)(low ? property->minimum : property->maximum), *unit ? " (" : "",
+				 unit, *unit ? ")" : "");
+			return fail_value(p, v, allowed);
+		}
+	}
+	property_set(property, p->settings, (int64_t)number);
+	return OK;
+}
+
+static enum status read_word(struct profile *p, const struct property *property, const struct value *v)
+{
+	const char *word = plain_string(v->json);
+	char allowed[160];
+
+	for (const struct property_word *w = property->words; word && w->word; w++) {
+		if (strcmp(w->word, word) == 0) {
+			property_set(property, p->settings, w - property->words);
+			return OK;
+		}
+	}
+	property_allowed(property, allowed, sizeof allowed);
+	return fail_value(p, v, allowed);
+}
+
+static enum status read_flag(struct profile *p, const struct property *property, const struct value *v)
+{
+	if (!json_is_boolean(v->json))
+		return fail_value(p, v, "true or false");
+	property_set(property, p->settings, json_is_true(v->json));
+	return OK;
+}
+
+static enum status add_collector(struct profile *p, const struct value *v)
+{
+	struct exporter_options *exporter = &p->settings->exporter;
+	struct endpoint *endpoint = &exporter->collector[exporter->collector_count];
+	const char *word = plain_string(v->json);
+	char text[sizeof endpoint->host + 32], other[sizeof text];
+	struct error err = {0};
+
+	if (json_is_array(v->json))
+		return fail(p, v->member.first.begin,
+			    "%s.%s: a list inside the list seen; failover groups are not supported yet",
+			    section, v->property);
+	if (!word)
+		return fail_value(p, v, "a string such as \"Udp/172.16.1.100:4739\"");
+	if (exporter->collector_count == COLLECTOR_MAX)
+		return fail(p, v->member.first.begin, "%s.%s: at most %d collectors allowed", section,
+			    v->property, COLLECTOR_MAX);
+	if (endpoint_parse(endpoint, word, &err) != OK)
+		return fail(p, v->member.first.begin, "%s.%s: %s", section, v->property, err.text);
+	endpoint_print(endpoint, text, sizeof text);
+	for (uint32_t i = 0; i < exporter->collector_count; i++) {
+		endpoint_print(&exporter->collector[i], other, sizeof other);
+		if (strcmp(text, other) == 0)
+			return fail(p, v->member.first.begin,
+				    "%s.%s: %.80s seen a second time; each collector once", section,
+				    v->property, text);
+	}
+	exporter->collector_count++;
+	return OK;
+}
+
+/* Names as the kernel allows them: 1 to 15 octets without '/', ':', white space. */
+static bool is_interface_name(const char *name)
+{
+	const size_t length = strlen(name);
+
+	if (length == 0 || length > 15 || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+		return false;
+	for (const char *c = name; *c; c++)
+		if ((unsigned char)*c <= 0x20 || *c == 0x7f || *c == '/' || *c == ':')
+			return false;
+	return true;
+}
+
+static enum status add_point(struct profile *p, const struct value *v)
+{
+	struct settings *s = p->settings;
+	const char *name = plain_string(v->json);
+
+	if (!name || !is_interface_name(name))
+		return fail_value(p, v, "the name of an interface, 1 to 15 octets,");
+	if (s->point_count == SETTINGS_POINTS_MAX)
+		return fail(p, v->member.first.begin, "%s.%s: at most %d observation points allowed", section,
+			    v->property, SETTINGS_POINTS_MAX);
+	for (uint32_t i = 0; i < s->point_count; i++)
+		if (strcmp(s->point[i], name) == 0)
+			return fail(p, v->member.first.begin,
+				    "%s.%s: \"%s\" seen a second time; each name once", section, v->property,
+				    name);
+	snprintf(s->point[s->point_count++], sizeof s->point[0], "%s", name);
+	return OK;
+}
+
+/* Both kinds of list; a list in the profile stands for the whole list. */
+static enum status read_list(struct profile *p, const struct property *property, const struct value *list)
+{
+	const bool names = property->type == PROPERTY_NAMES;
+	struct lexer elements = members_of(p->text, p->length, list->member.first.begin);
+	enum status status = OK;
+	struct value v;
+	char path[64], allowed[80];
+
+	property_allowed(property, allowed, sizeof allowed);
+	if (!json_is_array(list->json))
+		return fail_value(p, list, allowed);
+	if (names)
+		p->settings->point_count = 0;
+	else
+		p->settings->exporter.collector_count = 0;
+	for (unsigned i = 0; status == OK && member_next(&elements, &v.member); i++) {
+		json_t *json = decode(p, v.member.first.begin, v.member.end);
+
+		if (!json)
+			return error_set(p->err, ERR_MEMORY, "%s: no memory", p->name);
+		snprintf(path, sizeof path, "%s[%u]", property->name, i);
+		v.property = path;
+		v.json = json;
+		status = names ? add_point(p, &v) : add_collector(p, &v);
+		json_decref(json);
+	}
+	return status;
+}
+
+static enum status read_value(struct profile *p, const struct property *property, const struct value *v)
+{
+	switch (property->type) {
+	case PROPERTY_FLAG: return read_flag(p, property, v);
+	case PROPERTY_NUMBER: return read_number(p, property, v);
+	case PROPERTY_WORD: return read_word(p, property, v);
+	case PROPERTY_COLLECTORS:
+	case PROPERTY_NAMES: return read_list(p, property, v);
+	}
+	return OK;
+}
+
+static enum status fail_unknown(const struct profile *p, const struct member *m, const char *name)
+{
+	unsigned distance;
+	const struct property *nearest = property_nearest(name, &distance);
+	char seen[VALUE_SHOWN];
+
+	quote_text(p->text + m->key.begin, m->key.end - m->key.begin, seen, sizeof seen);
+	if (distance == 0)
+		return fail(p, m->key.begin, "%s: unknown property %s seen; it is written \"%s\"", section,
+			    seen, nearest->name);
+	if (distance <= 2 || distance <= strlen(nearest->name) / 3)
+		return fail(p, m->key.begin, "%s: unknown property %s seen; did you mean \"%s\"?", section,
+			    seen, nearest->name);
+	return fail(p, m->key.begin,
+		    "%s: unknown property %s seen; the nearest known one is \"%s\"; weir.json(5) lists all",
+		    section, seen, nearest->name);
+}
+
+static enum status read_member(struct profile *p, const struct member *m, const char *name)
+{
+	const struct property *property = property_find(name);
+	struct value v = {.member = *m, .property = name};
+	enum status status;
+	size_t *seen;
+
+	if (!property)
+		return fail_unknown(p, m, name);
+	seen = &p->seen[property - properties];
+	if (*seen)
+		return fail(p, m->key.begin, "%s.%s: seen a second time; it stands in line %u already",
+			    section, name, position_of(p->text, p->length, *seen - 1).line);
+	*seen = m->key.begin + 1;
+
+	json_t *json = decode(p, m->first.begin, m->end);
+	if (!json)
+		return error_set(p->err, ERR_MEMORY, "%s: no memory", p->name);
+	v.json = json;
+	status = read_value(p, property, &v);
+	json_decref(json);
+	return status;
+}
+
+static enum status read_section(struct profile *p, size_t at)
+{
+	const struct property *interval = property_find("Interval");
+	struct lexer members = members_of(p->text, p->length, at);
+	enum status status = OK;
+	struct member m;
+
+	while (status == OK && member_next(&members, &m)) {
+		json_t *key = decode(p, m.key.begin, m.key.end);
+
+		if (!key)
+			return error_set(p->err, ERR_MEMORY, "%s: no memory", p->name);
+		status = read_member(p, &m, json_string_value(key));
+		json_decref(key);
+	}
+	p->settings->warn_interval = property_get(interval, p->settings) % 60000 != 0;
+	return status;
+}
+
+static enum status fail_no_section(const struct profile *p, bool bare, const struct member *other)
+{
+	char seen[VALUE_SHOWN];
+
+	if (other->key.end) {
+		quote_text(p->text + other->key.begin, other->key.end - other->key.begin, seen, sizeof seen);
+		return fail(p, other->key.begin, "%s seen; it is written \"%s\"", seen, section);
+	}
+	return fail(p, 0, "no object \"%s\" at the top level%s", section,
+		    bare ? "; put these properties inside { \"FlowMetadata\": { … } }" : "");
+}
+
+/* Find the one section among the members of the whole text. */
+static enum status read_top(struct profile *p)
+{
+	struct lexer members = members_of(p->text, p->length, 0);
+	struct member m, found = {0}, other = {0};
+	bool bare = false;
+
+	while (member_next(&members, &m)) {
+		json_t *key = decode(p, m.key.begin, m.key.end);
+
+		if (!key)
+			return error_set(p->err, ERR_MEMORY, "%s: no memory", p->name);
+		const bool same = strcmp(json_string_value(key), section) == 0;
+		if (!same && edit_distance(json_string_value(key), section) <= 2)
+			other = m;
+		bare = bare || property_find(json_string_value(key));
+		json_decref(key);
+		if (!same)
+			continue;
+		if (found.key.end)
+			return fail(p, m.key.begin, "%s: seen a second time; it stands in line %u already",
+				    section, position_of(p->text, p->length, found.key.begin).line);
+		found = m;
+	}
+	if (!found.key.end)
+		return fail_no_section(p, bare, &other);
+	if (found.first.kind != '{') {
+		char seen[VALUE_SHOWN];
+		quote_text(p->text + found.first.begin, found.end - found.first.begin, seen, sizeof seen);
+		return fail(p, found.first.begin, "%s: %s seen; an object { … } allowed", section, seen);
+	}
+	return read_section(p, found.first.begin);
+}
+
+/* Where the word begins that holds the octet at `at`. */
+static size_t word_begin(const struct profile *p, size_t at)
+{
+	struct lexer lexer = members_of(p->text, p->length, 0);
+	struct token t;
+
+	do
+		t = lexer_next(&lexer);
+	while (t.kind != TOKEN_END && t.end <= at);
+	return t.begin;
+}
+
+/* jansson says whether it is JSON; where it says no, find the place and a hint. */
+static enum status judge(const struct profile *p)
+{
+	struct lexer lexer = members_of(p->text, p->length, 0);
+	struct json_fault fault;
+	json_error_t error;
+	json_t *json = json_loadb(p->text, p->length,
+				  JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, &error);
+	const bool object = json_is_object(json);
+
+	json_decref(json);
+	if (object)
+		return OK;
+	if (json)
+		return fail(p, lexer_next(&lexer).begin, "a profile is one object: { \"%s\": { … } }",
+			    section);
+	if (json_error_code(&error) == json_error_out_of_memory)
+		return error_set(p->err, ERR_MEMORY, "%s: no memory", p->name);
+	if (json_fault_find(p->text, p->length, &fault))
+		return fail(p, fault.at, "%s", fault.text);
+	return fail(p, word_begin(p, error.position > 0 ? (size_t)error.position - 1 : 0), "%.160s",
+		    error.text);
+}
+
+enum status settings_parse(struct settings *settings, const char *name, const char *text, size_t length,
+			   struct error *err)
+{
+	struct profile p = {.settings = settings, .err = err, .name = name, .text = text, .length = length};
+	enum status status;
+
+	if (length > PROFILE_OCTETS_MAX)
+		return error_set(err, ERR_LIMIT, "%s: larger than %d octets; this is no profile", name,
+				 PROFILE_OCTETS_MAX);
+	if (length >= 2 &&
+	    (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0 || (!text[0] != !text[1])))
+		return fail(&p, 0, "this is UTF-16; save the file as UTF-8");
+	if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+		p.text += 3; /* some editors put a byte order mark in front; it says nothing in UTF-8 */
+		p.length -= 3;
+	}
+	struct lexer lexer = {.text = p.text, .length = p.length};
+	if (lexer_next(&lexer).kind == TOKEN_END)
+		return fail(&p, 0, "the file is empty; { \"%s\": { … } } expected", section);
+	status = judge(&p);
+	return status == OK ? read_top(&p) : status;
+}

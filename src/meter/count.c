@@ -1,0 +1,203 @@
+/* count.c: the hot path. Short loops over a batch, each with one job, so that the cache misses of many
+ * packets overlap; docs/performance.md has what each is worth. */
+#include "meter/state.h"
+
+/* Packets of one flow between two records that are counted without a look at the counter's end. */
+#define PACKETS_MANY (UINT32_MAX - UINT16_MAX)
+
+/* ---- the ends of TCP ---- */
+
+static bool is_tcp_end(const struct flow_key *key, const struct packet_facts *facts)
+{
+	/* What policy refused did not reach the other side, so it ends nothing there. */
+	return facts->tcp_flags & (TCP_FIN | TCP_RST) && !(key->kind & KIND_DENIED);
+}
+
+static uint32_t find_reverse(const struct meter *m, const struct flow_key *key)
+{
+	struct flow_key reverse = *key;
+
+	memcpy(reverse.source, key->destination, sizeof reverse.source);
+	memcpy(reverse.destination, key->source, sizeof reverse.destination);
+	reverse.source_port = key->destination_port;
+	reverse.destination_port = key->source_port;
+	reverse.kind ^= KIND_EGRESS;
+	return flow_index_find(&m->index, flow_hash(&m->hasher, &reverse), &reverse, m->store.hot);
+}
+
+static void set_state(struct meter *m, uint32_t flow, uint16_t state, bool over, int64_t time)
+{
+	struct flow_hot *hot = &m->store.hot[flow];
+
+	hot->state |= state;
+	if (hot->state & FLOW_OVER)
+		return;
+	if (over || (hot->state & (FLOW_FIN | FLOW_PEER_FIN)) == (FLOW_FIN | FLOW_PEER_FIN)) {
+		hot->state |= FLOW_OVER;
+		m->store.check_at[flow] = TICK_NEVER; /* whatever it was due for, now it is this */
+		flow_store_check_by(&m->store, flow, meter_tick_after(m, time + m->options.linger_ns));
+	}
+}
+
+/* FIN or RST of `key`, whose flow is `flow`; FLOW_NONE when its direction is not metered. */
+static void see_tcp_end(struct meter *m, uint32_t flow, const struct flow_key *key,
+			const struct packet_facts *facts, int64_t time)
+{
+	const uint32_t reverse = find_reverse(m, key);
+	const bool reset = facts->tcp_flags & TCP_RST;
+	uint16_t state = reset ? 0 : FLOW_FIN;
+
+	if (reverse != FLOW_NONE && meter_natural_end(m, reverse, time) == 0) {
+		if (m->store.hot[reverse].state & FLOW_FIN)
+			state |= FLOW_PEER_FIN;
+		set_state(m, reverse, reset ? 0 : FLOW_PEER_FIN, reset, time);
+	}
+	if (flow != FLOW_NONE)
+		set_state(m, flow, state, reset, time);
+}
+
+/* ---- flows that come, and packets with more to do than to be counted ---- */
+
+static uint32_t open_flow(struct meter *m, const struct flow_key *key, uint32_t hash,
+			  const struct packet_facts *facts, int64_t time)
+{
+	struct flow_store *s = &m->store;
+
+	if (s->active >= m->options.max_flows || !flow_index_reserve(&m->index))
+		meter_evict(m);
+
+	const uint32_t flow = flow_store_take(s, key);
+
+	flow_index_insert(&m->index, hash, flow);
+	s->hot[flow].last = time;
+	s->cold[flow] = (struct flow_cold){
+		.first = time,
+		.number = m->flows_numbered++ & FLOW_NUMBER_MAX,
+		.class_of_service = facts->class_of_service,
+	};
+	if (s->phase)
+		s->phase[flow] = meter_phase(m, time);
+	flow_store_check_by(s, flow, meter_next_check(m, flow, time, time));
+	m->statistics.flows_created++;
+	return flow;
+}
+
+/* Why the flow that a packet belongs to by its key has ended before this packet; 0: it goes on. */
+static unsigned ended_before(const struct meter *m, uint32_t flow, const struct packet_facts *facts,
+			     int64_t time)
+{
+	if (m->store.hot[flow].state & FLOW_OVER && facts->tcp_flags & TCP_SYN)
+		return END_DETECTED;
+	return meter_natural_end(m, flow, time);
+}
+
+/* Any packet, whatever state its flow is in. */
+static void count_with_care(struct meter *m, const struct flow_key *key, uint32_t hash,
+			    const struct packet_facts *facts, int64_t time)
+{
+	uint32_t flow = flow_index_find(&m->index, hash, key, m->store.hot);
+
+	if (flow != FLOW_NONE) {
+		const unsigned reason = ended_before(m, flow, facts, time);
+
+		if (reason != 0) {
+			meter_end_flow(m, flow, hash, (enum flow_end_reason)reason);
+			flow = FLOW_NONE;
+		}
+	}
+	if (flow == FLOW_NONE)
+		flow = open_flow(m, key, hash, facts, time);
+
+	struct flow_hot *hot = &m->store.hot[flow];
+
+	if (hot->packets > PACKETS_MANY)
+		meter_interim(m, flow);
+	if (hot->state & FLOW_TOLD) {
+		hot->state &= (uint16_t)~FLOW_TOLD;
+		hot->last = m->store.cold[flow].first = time;
+	}
+	if (time > hot->last)
+		hot->last = time;
+	else if (time < m->store.cold[flow].first)
+		m->store.cold[flow].first = time;
+	hot->octets += facts->octets;
+	hot->packets += facts->packets;
+	hot->tcp_flags |= facts->tcp_flags;
+	if (is_tcp_end(key, facts))
+		see_tcp_end(m, flow, key, facts, time);
+}
+
+/* ---- the loops ---- */
+
+/* True: the flow was open and nothing about the packet is special. */
+static inline bool count_quickly(struct meter *m, struct flow_hot *hot, const struct flow_key *key,
+				 const struct packet_facts *facts, int64_t time)
+{
+	/* Also an earlier time than the last packet's gives a large number here. */
+	const uint64_t gap = (uint64_t)time - (uint64_t)hot->last;
+
+	if (!flow_key_equal(&hot->key, key) || gap >= (uint64_t)m->options.idle_ns ||
+	    hot->state & FLOW_NOTABLE || facts->tcp_flags & (TCP_FIN | TCP_RST) ||
+	    hot->packets > PACKETS_MANY)
+		return false;
+	hot->last = time;
+	hot->octets += facts->octets;
+	hot->packets += facts->packets;
+	hot->tcp_flags |= facts->tcp_flags;
+	return true;
+}
+
+static void count_packet(struct meter *m, const struct flow_key *key, uint32_t hash, uint32_t candidate,
+			 const struct packet_facts *facts)
+{
+	int64_t time = facts->time.ns;
+
+	if ((uint64_t)time - (uint64_t)m->clock.floor >= m->clock.span)
+		time = meter_clock_to(m, time);
+	if (candidate != FLOW_NONE && count_quickly(m, &m->store.hot[candidate], key, facts, time))
+		return;
+	if (facts->packets > 0)
+		count_with_care(m, key, hash, facts, time);
+	else if (is_tcp_end(key, facts))
+		see_tcp_end(m, FLOW_NONE, key, facts, time);
+}
+
+/* idle_ns is 0: records, no table. */
+static void tell_each(struct meter *m, const struct flow_key *keys, const struct packet_facts *facts,
+		      uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		if (facts[i].packets > 0)
+			meter_tell_packet(m, &keys[i], &facts[i], meter_clock_to(m, facts[i].time.ns));
+	}
+}
+
+void meter_count(struct meter *m, const struct flow_key *keys, const struct packet_facts *facts, uint32_t n,
+		 int64_t to_wall)
+{
+	uint32_t hash[PACKET_BATCH_MAX], candidate[PACKET_BATCH_MAX];
+	uint64_t octets = 0, packets = 0;
+
+	m->clock.to_wall = to_wall;
+	for (uint32_t i = 0; i < n; i++) {
+		octets += facts[i].octets;
+		packets += facts[i].packets;
+	}
+	m->statistics.octets += octets;
+	m->statistics.packets += packets;
+	if (m->options.idle_ns == 0) {
+		tell_each(m, keys, facts, n);
+		return;
+	}
+
+	m->hasher.batch(&m->hasher, keys, n, hash);
+	for (uint32_t i = 0; i < n; i++) /* 2: the miss in the index starts */
+		__builtin_prefetch(flow_index_home(&m->index, hash[i]));
+	for (uint32_t i = 0; i < n; i++) { /* 3: the slot is here; the miss in the flows starts */
+		candidate[i] = flow_index_candidate(&m->index, hash[i]);
+		if (candidate[i] != FLOW_NONE)
+			__builtin_prefetch(&m->store.hot[candidate[i]], 1);
+	}
+	for (uint32_t i = 0; i < n; i++) /* 4: the flow is here */
+		count_packet(m, &keys[i], hash[i], candidate[i], &facts[i]);
+}

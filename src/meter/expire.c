@@ -1,0 +1,262 @@
+/* expire.c: how flows end (RFC 5470 section 5.1.1).
+ *
+ * Nothing is written for a flow when a packet comes; check_at stays where it was, too early. When that tick
+ * comes the sweep looks at the flow and, if it has been active, puts check_at to where it may really end. So
+ * a flow is looked at about once in an idle timeout, however busy it is. The sweep itself reads due_in, one
+ * number for each thousand flows, and then check_at, one for each flow of a block where something is due. */
+#include "meter/state.h"
+
+/* ---- ticks ---- */
+
+static uint64_t ticks(const struct meter *m, int64_t time)
+{
+	return time > m->clock.epoch ? (uint64_t)(time - m->clock.epoch) >> TICK_LOG2 : 0;
+}
+
+static uint32_t bounded(uint64_t tick)
+{
+	return tick < TICK_NEVER ? (uint32_t)tick : TICK_NEVER - 1;
+}
+
+uint32_t meter_tick_of(const struct meter *m, int64_t time)
+{
+	return bounded(ticks(m, time));
+}
+
+uint32_t meter_tick_after(const struct meter *m, int64_t time)
+{
+	return bounded(ticks(m, time + ((int64_t)1 << TICK_LOG2) - 1));
+}
+
+uint32_t meter_phase(const struct meter *m, int64_t time)
+{
+	return (uint32_t)((uint64_t)(time / NS_PER_MS) % m->interval_ms);
+}
+
+/* The latest time, not after `time`, at which the flow's interim record was due. Counted from its first
+ * packet, so that lateness does not add up. */
+static int64_t boundary_before(const struct meter *m, uint32_t flow, int64_t time)
+{
+	const int64_t ms = time / NS_PER_MS, interval = m->interval_ms;
+
+	return (ms - (ms + interval - m->store.phase[flow]) % interval) * NS_PER_MS;
+}
+
+uint32_t meter_next_check(const struct meter *m, uint32_t flow, int64_t last, int64_t seen)
+{
+	const uint32_t soonest = meter_tick_after(m, seen) + 1;
+	uint32_t check = meter_tick_after(m, last + m->options.idle_ns);
+
+	if (m->interval_ms != 0) {
+		const int64_t boundary = boundary_before(m, flow, seen) + m->interval_ms * NS_PER_MS;
+		const uint32_t interim = meter_tick_after(m, boundary);
+
+		check = check < interim ? check : interim;
+	}
+	return check > soonest ? check : soonest;
+}
+
+/* ---- the ends ---- */
+
+void meter_end_flow(struct meter *m, uint32_t flow, uint32_t hash, enum flow_end_reason reason)
+{
+	meter_tell(m, flow, reason);
+	flow_index_remove(&m->index, hash, flow);
+	flow_store_give_back(&m->store, flow);
+}
+
+void meter_interim(struct meter *m, uint32_t flow)
+{
+	struct flow_hot *hot = &m->store.hot[flow];
+
+	meter_tell(m, flow, END_ACTIVE);
+	hot->octets = 0;
+	hot->packets = 0;
+	hot->tcp_flags = 0;
+	hot->state |= FLOW_TOLD;
+}
+
+unsigned meter_natural_end(const struct meter *m, uint32_t flow, int64_t time)
+{
+	const struct flow_hot *hot = &m->store.hot[flow];
+
+	if (hot->state & FLOW_OVER)
+		return m->store.check_at[flow] <= meter_tick_of(m, time) ? END_DETECTED : 0;
+	return time > hot->last && time - hot->last >= m->options.idle_ns ? END_IDLE : 0;
+}
+
+/* ---- the sweep ---- */
+
+/* `flow` is due to be looked at. */
+static void look_at(struct meter *m, uint32_t flow, uint32_t hash, uint32_t tick)
+{
+	struct flow_store *s = &m->store;
+	const unsigned reason = meter_natural_end(m, flow, m->clock.now);
+
+	if (reason != 0) {
+		meter_end_flow(m, flow, hash, (enum flow_end_reason)reason);
+		return;
+	}
+	/* Not `now`: what falls between the two is seen at the next tick. */
+	const int64_t seen = m->clock.epoch + ((int64_t)tick << TICK_LOG2);
+
+	/* check_at was never after the next boundary: one that it is not after has not been seen yet. */
+	if (m->interval_ms != 0 && !(s->hot[flow].state & FLOW_TOLD) &&
+	    meter_tick_after(m, boundary_before(m, flow, seen)) >= s->check_at[flow])
+		meter_interim(m, flow);
+	s->check_at[flow] = meter_next_check(m, flow, s->hot[flow].last, seen);
+}
+
+static uint32_t earliest(const uint32_t *check_at, uint32_t count)
+{
+	uint32_t least = TICK_NEVER;
+
+	for (uint32_t i = 0; i < count; i++)
+		least = check_at[i] < least ? check_at[i] : least;
+	return least;
+}
+
+/* Three loops as for packets: find, fetch the flows, fetch their slots; then each is in the cache. */
+static void sweep_block(struct meter *m, uint32_t block, uint32_t tick)
+{
+	struct flow_store *s = &m->store;
+	const uint32_t begin = block * FLOW_BLOCK;
+	const uint32_t count = s->used - begin < FLOW_BLOCK ? s->used - begin : FLOW_BLOCK;
+	uint32_t due[FLOW_BLOCK], hash[FLOW_BLOCK], n = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		due[n] = begin + i;
+		n += s->check_at[begin + i] <= tick;
+	}
+	for (uint32_t i = 0; i < n; i++)
+		__builtin_prefetch(&s->hot[due[i]], 1);
+	for (uint32_t i = 0; i < n; i++) {
+		hash[i] = flow_hash(&m->hasher, &s->hot[due[i]].key);
+		__builtin_prefetch(flow_index_home(&m->index, hash[i]), 1);
+		__builtin_prefetch(&s->cold[due[i]]);
+	}
+	for (uint32_t i = 0; i < n; i++)
+		look_at(m, due[i], hash[i], tick);
+	s->due_in[block] = earliest(&s->check_at[begin], count);
+}
+
+static void sweep(struct meter *m)
+{
+	const uint32_t tick = meter_tick_of(m, m->clock.now);
+
+	for (uint32_t block = 0; block * FLOW_BLOCK < m->store.used; block++)
+		if (m->store.due_in[block] <= tick)
+			sweep_block(m, block, tick);
+	if (m->store.active == 0)
+		flow_store_rewind(&m->store);
+}
+
+/* ---- time ---- */
+
+/* Ticks run out after nine years: begin anew half way there. Every flow is looked at once. */
+static void renew_ticks(struct meter *m)
+{
+	struct flow_store *s = &m->store;
+
+	m->clock.epoch = m->clock.now;
+	for (uint32_t flow = 0; flow < s->used; flow++)
+		if (flow_store_holds(s, flow))
+			flow_store_check_by(s, flow, 0);
+}
+
+int64_t meter_clock_to(struct meter *m, int64_t time)
+{
+	struct meter_clock *c = &m->clock;
+
+	time = time < 0 ? 0 : time > TIME_MAX_NS ? TIME_MAX_NS : time;
+	if (c->started && time < c->now - CLOCK_STEP_NS) {
+		meter_flush(m);
+		m->statistics.clock_steps++;
+		c->started = false;
+	}
+	if (!c->started) {
+		c->started = true;
+		c->now = c->epoch = time;
+	} else if (time > c->now) {
+		c->now = time;
+		if (ticks(m, time) > UINT32_MAX / 2)
+			renew_ticks(m);
+		sweep(m);
+	}
+	c->floor = c->now - CLOCK_STEP_NS;
+	c->span = (uint64_t)(CLOCK_STEP_NS + SWEEP_NS);
+	return time;
+}
+
+void meter_advance(struct meter *m, struct mono_ns now, int64_t to_wall)
+{
+	m->clock.to_wall = to_wall;
+	meter_clock_to(m, now.ns);
+}
+
+/* ---- pressure ---- */
+
+enum { AGES = 1024 };
+
+/* How many flows have `last` in each of AGES equal parts of [from, to]; earlier ones count in the first. */
+static void count_ages(const struct meter *m, int64_t from, int64_t to, uint64_t width, uint32_t ages[AGES])
+{
+	memset(ages, 0, AGES * sizeof ages[0]);
+	for (uint32_t flow = 0; flow < m->store.used; flow++) {
+		const int64_t last = m->store.hot[flow].last;
+
+		if (flow_store_holds(&m->store, flow) && last <= to)
+			ages[last > from ? (uint64_t)(last - from) / width : 0]++;
+	}
+}
+
+/* A time such that about `wanted` flows have had no packet after it, and at least one. More than twice as
+ * many are never taken, unless they all are of the same nanosecond. */
+static int64_t threshold(const struct meter *m, uint32_t wanted)
+{
+	uint32_t ages[AGES];
+	int64_t from = INT64_MAX, to = 0;
+
+	for (uint32_t flow = 0; flow < m->store.used; flow++)
+		if (flow_store_holds(&m->store, flow)) {
+			const int64_t last = m->store.hot[flow].last;
+
+			from = last < from ? last : from;
+			to = last > to ? last : to;
+		}
+	for (;;) {
+		const uint64_t width = (uint64_t)(to - from) / AGES + 1;
+		unsigned part = 0;
+		uint32_t below = 0;
+
+		count_ages(m, from, to, width, ages);
+		while (below + ages[part] < wanted)
+			below += ages[part++];
+		to = from + (int64_t)(width * (part + 1)) - 1;
+		if (width == 1 || below + ages[part] <= 2 * wanted)
+			return to;
+		from += (int64_t)(width * part);
+	}
+}
+
+void meter_evict(struct meter *m)
+{
+	struct flow_store *s = &m->store;
+	uint32_t wanted = s->active / 32 > 0 ? s->active / 32 : 1;
+	const int64_t oldest = threshold(m, wanted);
+
+	wanted *= 2;
+	for (uint32_t flow = 0; flow < s->used && wanted > 0; flow++) {
+		if (!flow_store_holds(s, flow) || s->hot[flow].last > oldest)
+			continue;
+		unsigned reason = meter_natural_end(m, flow, m->clock.now);
+
+		if (reason == 0) {
+			reason = END_RESOURCES;
+			m->statistics.evicted++;
+		}
+		meter_end_flow(m, flow, flow_hash(&m->hasher, &s->hot[flow].key),
+			       (enum flow_end_reason)reason);
+		wanted--;
+	}
+}

@@ -1,0 +1,112 @@
+#include "meter/state.h"
+
+#include <stdlib.h>
+
+static enum status check_options(const struct meter_options *o, struct error *err)
+{
+	const struct {
+		const char *name;
+		int64_t ns;
+	} durations[] = {
+		{"idle timeout", o->idle_ns}, {"interval", o->interval_ns}, {"linger", o->linger_ns}};
+
+	if (o->max_flows == 0 || o->max_flows > FLOWS_MAX)
+		return error_set(err, ERR_LIMIT, "a table of %u flows: allowed are 1 to %d", o->max_flows,
+				 FLOWS_MAX);
+	for (size_t i = 0; i < sizeof durations / sizeof durations[0]; i++)
+		if (durations[i].ns < 0 || durations[i].ns > DURATION_MAX_NS)
+			return error_set(err, ERR_LIMIT, "%s of %lld ns: allowed are 0 to %lld",
+					 durations[i].name, (long long)durations[i].ns,
+					 (long long)DURATION_MAX_NS);
+	if (o->interval_ns != 0 && (o->interval_ns < NS_PER_MS || o->interval_ns / NS_PER_MS > UINT32_MAX))
+		return error_set(err, ERR_LIMIT, "interval of %lld ns: allowed are 0 and 1 ms to %u ms",
+				 (long long)o->interval_ns, UINT32_MAX);
+	return OK;
+}
+
+enum status meter_new(struct meter **out, const struct meter_options *options,
+		      const struct point_table *points, flow_sink *sink, void *sink_arg, struct error *err)
+{
+	enum status st = check_options(options, err);
+
+	if (st != OK)
+		return st;
+
+	struct meter *m = aligned_alloc(_Alignof(struct meter), sizeof *m);
+
+	if (!m)
+		return error_set(err, ERR_MEMORY, "no memory for a meter");
+	*m = (struct meter){
+		.options = *options,
+		.interval_ms = (uint32_t)(options->interval_ns / NS_PER_MS),
+		.points = points,
+		.sink = sink,
+		.sink_arg = sink_arg,
+	};
+	(void)flow_hasher_init(&m->hasher, options->hash_key, FLOW_HASH_BEST);
+	m->fragments = fragment_table_new(&m->hasher);
+	st = m->fragments ? OK : error_set(err, ERR_MEMORY, "no memory for the fragment table");
+	if (st == OK)
+		st = flow_index_init(&m->index, err);
+	if (st == OK)
+		st = flow_store_init(&m->store, options->max_flows, options->interval_ns != 0, err);
+	if (st == OK)
+		*out = m;
+	else
+		meter_free(m);
+	return st;
+}
+
+void meter_free(struct meter *m)
+{
+	if (!m)
+		return;
+	flow_store_fini(&m->store);
+	flow_index_fini(&m->index);
+	fragment_table_free(m->fragments);
+	free(m);
+}
+
+bool meter_use_hash(struct meter *m, enum flow_hash_kind kind)
+{
+	return flow_hasher_init(&m->hasher, m->options.hash_key, kind);
+}
+
+void meter_flush(struct meter *m)
+{
+	struct flow_store *s = &m->store;
+
+	/* Slot by slot or all slots at once, whichever is less work. */
+	const bool one_by_one = s->active < m->index.mask / 16;
+
+	for (uint32_t flow = 0; flow < s->used; flow++) {
+		if (!flow_store_holds(s, flow))
+			continue;
+		if (one_by_one) {
+			meter_end_flow(m, flow, flow_hash(&m->hasher, &s->hot[flow].key), END_FORCED);
+		} else {
+			meter_tell(m, flow, END_FORCED);
+			flow_store_give_back(s, flow);
+		}
+	}
+	if (!one_by_one)
+		flow_index_clear(&m->index);
+	flow_store_rewind(s);
+}
+
+void meter_flush_point(struct meter *m, uint32_t point)
+{
+	struct flow_store *s = &m->store;
+
+	for (uint32_t flow = 0; flow < s->used; flow++)
+		if (flow_store_holds(s, flow) && s->hot[flow].key.point % POINT_MAX == point)
+			meter_end_flow(m, flow, flow_hash(&m->hasher, &s->hot[flow].key), END_FORCED);
+	if (s->active == 0)
+		flow_store_rewind(s);
+}
+
+void meter_statistics(const struct meter *m, struct meter_statistics *out)
+{
+	*out = m->statistics;
+	out->active_flows = m->store.active;
+}

@@ -1,0 +1,38 @@
+/* observe.c: loop 1 of a batch: packets become keys and facts, side by side, for meter_count. */
+#include "meter/state.h"
+
+#include "decode/decode.h"
+
+static void count_ignored(struct meter *m, const struct packet *packet, int64_t to_wall)
+{
+	struct meter_statistics *s = &m->statistics;
+	const int64_t ms =
+		wall_ms((struct wall_ns){(int64_t)((uint64_t)packet->time.ns + (uint64_t)to_wall)});
+
+	s->ignored_octets += packet->length;
+	if (s->first_ignored_wall_ms == 0)
+		s->first_ignored_wall_ms = ms;
+	s->last_ignored_wall_ms = ms;
+}
+
+void meter_observe(struct meter *m, const struct packet_batch *batch)
+{
+	struct flow_key keys[PACKET_BATCH_MAX];
+	struct packet_facts facts[PACKET_BATCH_MAX];
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < batch->count; i++) {
+		const struct packet *packet = &batch->packet[i];
+		const enum decode_outcome outcome = decode_packet(packet, &keys[n], &facts[n]);
+
+		m->statistics.outcome[outcome]++;
+		if (outcome != DECODE_FLOW) {
+			count_ignored(m, packet, batch->to_wall);
+			continue;
+		}
+		if (m->options.local)
+			apply_local(m->options.local, packet, &keys[n]);
+		n += meter_classify(m, &keys[n], &facts[n]);
+	}
+	meter_count(m, keys, facts, n, batch->to_wall);
+}

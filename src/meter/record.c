@@ -1,0 +1,62 @@
+/* record.c: from an open flow to a Flow Record. */
+#include "meter/state.h"
+
+/* Unsigned, so that a source that gives a senseless distance between the clocks does no harm. */
+static uint64_t wall_clock_ms(const struct meter *m, int64_t time)
+{
+	const int64_t ms = wall_ms((struct wall_ns){(int64_t)((uint64_t)time + (uint64_t)m->clock.to_wall)});
+
+	return ms > 0 ? (uint64_t)ms : 0;
+}
+
+/* What the octets and packets in `r` still need around them. */
+static void hand_over(struct meter *m, struct flow_record *r, int64_t first, int64_t last)
+{
+	const struct observation_point *point = &m->points->point[r->key.point % POINT_MAX];
+
+	r->start_ms = wall_clock_ms(m, first);
+	r->end_ms = wall_clock_ms(m, last);
+	r->interface = point->ifindex;
+	r->point_id = point->id;
+	r->direction = r->key.kind & KIND_EGRESS ? DIRECTION_EGRESS : DIRECTION_INGRESS;
+	if (r->key.kind & KIND_DENIED) {
+		r->dropped_octets = r->octets;
+		r->dropped_packets = r->packets;
+	}
+	m->statistics.records[r->end_reason]++;
+	m->sink(m->sink_arg, r);
+}
+
+void meter_tell(struct meter *m, uint32_t flow, enum flow_end_reason reason)
+{
+	const struct flow_hot *hot = &m->store.hot[flow];
+	const struct flow_cold *cold = &m->store.cold[flow];
+	struct flow_record r = {
+		.key = hot->key,
+		.octets = hot->octets,
+		.packets = hot->packets,
+		.flow_id = m->options.first_flow_id + cold->number,
+		.tcp_flags = hot->tcp_flags,
+		.class_of_service = (uint8_t)cold->class_of_service,
+		.end_reason = (uint8_t)reason,
+	};
+
+	hand_over(m, &r, hot->state & FLOW_TOLD ? hot->last : cold->first, hot->last);
+}
+
+void meter_tell_packet(struct meter *m, const struct flow_key *key, const struct packet_facts *facts,
+		       int64_t time)
+{
+	struct flow_record r = {
+		.key = *key,
+		.octets = facts->octets,
+		.packets = facts->packets,
+		.flow_id = m->options.first_flow_id + m->flows_numbered++,
+		.tcp_flags = facts->tcp_flags,
+		.class_of_service = facts->class_of_service,
+		.end_reason = END_IDLE,
+	};
+
+	m->statistics.flows_created++;
+	hand_over(m, &r, time, time);
+}

@@ -1,0 +1,74 @@
+#include "meter/store.h"
+
+#include "meter/memory.h"
+
+static size_t blocks(uint32_t capacity)
+{
+	return ((size_t)capacity + FLOW_BLOCK - 1) / FLOW_BLOCK;
+}
+
+enum status flow_store_init(struct flow_store *s, uint32_t capacity, bool phases, struct error *err)
+{
+	*s = (struct flow_store){
+		.capacity = capacity,
+		.vacant = FLOW_NONE,
+		.hot = memory_reserve(capacity * sizeof *s->hot),
+		.cold = memory_reserve(capacity * sizeof *s->cold),
+		.check_at = memory_reserve(capacity * sizeof *s->check_at),
+		.phase = phases ? memory_reserve(capacity * sizeof *s->phase) : NULL,
+		.due_in = memory_reserve(blocks(capacity) * sizeof *s->due_in),
+	};
+	if (s->hot && s->cold && s->check_at && s->due_in && (s->phase || !phases))
+		return OK;
+	flow_store_fini(s);
+	return error_set(err, ERR_MEMORY, "no address space for a table of %u flows", capacity);
+}
+
+void flow_store_fini(struct flow_store *s)
+{
+	memory_release(s->hot, s->capacity * sizeof *s->hot);
+	memory_release(s->cold, s->capacity * sizeof *s->cold);
+	memory_release(s->check_at, s->capacity * sizeof *s->check_at);
+	memory_release(s->phase, s->capacity * sizeof *s->phase);
+	memory_release(s->due_in, blocks(s->capacity) * sizeof *s->due_in);
+	*s = (struct flow_store){0};
+}
+
+uint32_t flow_store_take(struct flow_store *s, const struct flow_key *key)
+{
+	uint32_t flow = s->vacant;
+
+	if (flow != FLOW_NONE) {
+		s->vacant = (uint32_t)s->hot[flow].octets;
+	} else {
+		if (s->used == s->capacity)
+			return FLOW_NONE;
+		flow = s->used++;
+		if (flow % FLOW_BLOCK == 0) /* the first of a block that was never due before */
+			s->due_in[flow / FLOW_BLOCK] = TICK_NEVER;
+	}
+	s->hot[flow] = (struct flow_hot){.key = *key};
+	s->check_at[flow] = TICK_NEVER;
+	s->active++;
+	return flow;
+}
+
+void flow_store_give_back(struct flow_store *s, uint32_t flow)
+{
+	s->hot[flow].key.kind = KIND_VACANT;
+	s->hot[flow].octets = s->vacant;
+	s->check_at[flow] = TICK_NEVER;
+	s->vacant = flow;
+	s->active--;
+}
+
+void flow_store_rewind(struct flow_store *s)
+{
+	s->used = 0;
+	s->vacant = FLOW_NONE;
+}
+
+size_t flow_store_flow_size(const struct flow_store *s)
+{
+	return sizeof *s->hot + sizeof *s->cold + sizeof *s->check_at + (s->phase ? sizeof *s->phase : 0);
+}

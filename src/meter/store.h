@@ -1,0 +1,95 @@
+/* store.h: the open flows, as arrays side by side. A flow is its index; indices are dense and used again.
+ *
+ * A packet touches one cache line here, flow_hot. What only the begin and the end of a flow need stands
+ * apart, and the sweep reads nothing but check_at, 4 octets a flow. One thread, no locks. */
+#pragma once
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "decode/decode.h"
+
+enum { FLOWS_MAX = 1 << 26 };
+
+#define FLOW_NONE   UINT32_MAX
+#define TICK_NEVER  UINT32_MAX /* check_at of an index that holds no flow */
+#define FLOW_BLOCK  1024u      /* flows that share one due_in */
+#define KIND_VACANT 0xff       /* kind of a key that no packet can have: nothing is there */
+
+/* Bits of flow_hot.state. */
+enum {
+	FLOW_FIN = 1 << 0,      /* this direction has sent FIN */
+	FLOW_PEER_FIN = 1 << 1, /* the other one has */
+	FLOW_OVER = 1 << 2,     /* TCP has ended; the record waits for the last ACK until check_at */
+	FLOW_TOLD = 1 << 3,     /* an interim record took all that was counted */
+	FLOW_NOTABLE = FLOW_OVER | FLOW_TOLD, /* a packet has more to do than to be counted */
+};
+
+/* All that a packet of an open flow reads and writes: one cache line. */
+struct flow_hot {
+	_Alignas(64) struct flow_key key;
+	uint64_t octets;    /* since the last record */
+	uint32_t packets;   /* since the last record */
+	uint16_t tcp_flags; /* since the last record */
+	uint16_t state;     /* FLOW_… */
+	int64_t last;       /* ns: latest packet since the last record, or before it while FLOW_TOLD */
+};
+_Static_assert(sizeof(struct flow_hot) == 64, "a flow is one cache line");
+
+#define FLOW_NUMBER_MAX ((uint64_t)-1 >> 8)
+
+struct flow_cold {
+	int64_t first;        /* ns: earliest packet since the last record */
+	uint64_t number : 56; /* flow id less the first one of this process */
+	uint64_t class_of_service : 8;
+};
+_Static_assert(sizeof(struct flow_cold) == 16, "");
+
+struct flow_store {
+	struct flow_hot *hot;
+	struct flow_cold *cold;
+	uint32_t *check_at; /* tick at which a flow must be looked at, at the latest; TICK_NEVER: no flow */
+	uint32_t *phase;    /* ms into the interval at which interim records are due; NULL without interval */
+	uint32_t *due_in;   /* earliest check_at of each block of FLOW_BLOCK flows */
+	uint32_t capacity;
+	uint32_t used;   /* indices below this have been given out */
+	uint32_t vacant; /* first of the list of indices given back, linked through octets; FLOW_NONE: none */
+	uint32_t active;
+};
+
+enum status flow_store_init(struct flow_store *s, uint32_t capacity, bool phases, struct error *err);
+void flow_store_fini(struct flow_store *s);
+
+/* An index for a new flow, the hot line zero but for the key, never due. FLOW_NONE when all are taken. */
+uint32_t flow_store_take(struct flow_store *s, const struct flow_key *key);
+void flow_store_give_back(struct flow_store *s, uint32_t flow);
+
+/* Nothing is active: give indices out from 0 again, so that walks over all of them are short. */
+void flow_store_rewind(struct flow_store *s);
+
+/* Memory that one flow costs in these arrays, in octets. */
+size_t flow_store_flow_size(const struct flow_store *s);
+
+/* Look at `flow` at `tick` or before. */
+static inline void flow_store_check_by(struct flow_store *s, uint32_t flow, uint32_t tick)
+{
+	if (tick < s->check_at[flow])
+		s->check_at[flow] = tick;
+	if (tick < s->due_in[flow / FLOW_BLOCK])
+		s->due_in[flow / FLOW_BLOCK] = tick;
+}
+
+static inline bool flow_store_holds(const struct flow_store *s, uint32_t flow)
+{
+	return s->check_at[flow] != TICK_NEVER;
+}
+
+static inline bool flow_key_equal(const struct flow_key *a, const struct flow_key *b)
+{
+	uint64_t x[5], y[5];
+
+	memcpy(x, a, sizeof x);
+	memcpy(y, b, sizeof y);
+	return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4])) == 0;
+}

@@ -1,0 +1,111 @@
+#include "observe/input.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Map what is left of a regular file. False: read it like a pipe. */
+static bool map(struct input *input)
+{
+	struct stat file;
+
+	if (fstat(input->fd, &file) != 0 || !S_ISREG(file.st_mode) || file.st_size <= 0)
+		return false;
+	const off_t start = lseek(input->fd, 0, SEEK_CUR);
+	if (start < 0 || start >= file.st_size)
+		return false;
+	void *data = mmap(NULL, (size_t)file.st_size, PROT_READ, MAP_PRIVATE, input->fd, 0);
+	if (data == MAP_FAILED)
+		return false;
+	madvise(data, (size_t)file.st_size, MADV_SEQUENTIAL);
+	close(input->fd);
+	input->fd = -1;
+	input->data = data;
+	input->mapped = input->end = (size_t)file.st_size;
+	input->at = (size_t)start;
+	input->total = (uint64_t)file.st_size;
+	return true;
+}
+
+enum status input_open(struct input *input, const char *path, struct error *err)
+{
+	*input = (struct input){.fd = -1};
+	if (strcmp(path, "-") == 0)
+		input->fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+	else
+		input->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (input->fd < 0)
+		return error_errno(err, "%s", path);
+	if (map(input))
+		return OK;
+	input->buffer = malloc(INPUT_ROOM);
+	if (!input->buffer) {
+		input_close(input);
+		return error_set(err, ERR_MEMORY, "%s: no memory for a buffer of %d octets", path,
+				 INPUT_ROOM);
+	}
+	input->data = input->buffer;
+	return OK;
+}
+
+void input_over(struct input *input, struct span octets)
+{
+	*input = (struct input){.data = octets.data, .end = octets.length, .total = octets.length, .fd = -1};
+}
+
+void input_close(struct input *input)
+{
+	if (input->mapped)
+		munmap((void *)(uintptr_t)input->data, input->mapped);
+	if (input->fd >= 0)
+		close(input->fd);
+	free(input->buffer);
+	*input = (struct input){.fd = -1};
+}
+
+/* One read() to the end of the buffer. END: the file is at its end. */
+static enum status read_more(struct input *input, struct error *err)
+{
+	ssize_t got;
+
+	do
+		got = read(input->fd, input->buffer + input->end, INPUT_ROOM - input->end);
+	while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return error_errno(err, "reading failed");
+	if (got == 0) {
+		close(input->fd);
+		input->fd = -1;
+		return END;
+	}
+	input->end += (size_t)got;
+	return OK;
+}
+
+enum status input_refill(struct input *input, size_t octets, struct error *err)
+{
+	if (octets > INPUT_NEED_MAX)
+		return error_set(err, ERR_LIMIT, "%zu octets at once are more than %d", octets,
+				 INPUT_NEED_MAX);
+	const size_t left = input_left(input);
+	memmove(input->buffer, input->buffer + input->at, left);
+	input->base += input->at;
+	input->at = 0;
+	input->end = left;
+	while (input->skip > 0 || input->end < octets) {
+		const enum status status = read_more(input, err);
+		if (status != OK)
+			return status;
+		if (input->skip > 0) { /* nothing else is in the window then */
+			const size_t now = input->skip < input->end ? (size_t)input->skip : input->end;
+			memmove(input->buffer, input->buffer + now, input->end - now);
+			input->end -= now;
+			input->base += now;
+			input->skip -= now;
+		}
+	}
+	return OK;
+}

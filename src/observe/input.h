@@ -1,0 +1,81 @@
+/* input.h: the octets of a capture file, in order. Private to observe/.
+ *
+ * A regular file is mapped whole: packets are handed out where they lie. A pipe is read into one buffer of
+ * fixed size, which is refilled only when nobody holds a packet in it. No allocation after opening.
+ *
+ * A mapped file must not be made shorter while it is read: the kernel answers that with SIGBUS. Growing is
+ * harmless; what came after opening is not read. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "base/span.h"
+
+enum {
+	INPUT_ROOM = 4 << 20, /* the buffer of a pipe */
+	INPUT_NEED_MAX = 1 << 20,
+};
+
+struct input {
+	const uint8_t *data; /* the window: the file or the buffer */
+	size_t at, end;      /* next octet to read; octets in the window */
+	uint64_t base;       /* offset of data[0] in the file */
+	uint64_t total;      /* size of the file; 0: not known */
+	uint64_t skip;       /* octets still to be thrown away after the window */
+	uint8_t *buffer;     /* owned; NULL when mapped or borrowed */
+	size_t mapped;       /* octets to unmap */
+	int fd;              /* owned; -1 when there is nothing more to read */
+};
+
+/* Open a file by name, "-" being standard input. ERR_SYSTEM, ERR_PERMISSION, ERR_MEMORY. */
+MUST_CHECK enum status input_open(struct input *input, const char *path, struct error *err);
+
+/* Read borrowed octets as if they were a mapped file. */
+void input_over(struct input *input, struct span octets);
+
+void input_close(struct input *input);
+
+MUST_CHECK enum status input_refill(struct input *input, size_t octets, struct error *err);
+
+/* Make `octets` (at most INPUT_NEED_MAX) present at input_here. END: the file has fewer. AGAIN: it takes a
+ * refill, which `pinned` forbids because a batch still points into the window. ERR_SYSTEM: reading failed. */
+MUST_CHECK static inline enum status input_need(struct input *input, size_t octets, bool pinned,
+						struct error *err)
+{
+	if (__builtin_expect(input->end - input->at >= octets, 1))
+		return OK;
+	if (input->fd < 0)
+		return END;
+	return pinned ? AGAIN : input_refill(input, octets, err);
+}
+
+static inline const uint8_t *input_here(const struct input *input)
+{
+	return input->data + input->at;
+}
+
+/* Octets present; with END from input_need, all that are left. */
+static inline size_t input_left(const struct input *input)
+{
+	return input->end - input->at;
+}
+
+static inline uint64_t input_offset(const struct input *input)
+{
+	return input->base + input->at;
+}
+
+/* Pass over `octets`, which may be more than there are: END when the file is known to be shorter. */
+MUST_CHECK static inline enum status input_skip(struct input *input, uint64_t octets)
+{
+	if (octets <= input_left(input)) {
+		input->at += (size_t)octets;
+		return OK;
+	}
+	if (input->fd < 0)
+		return END;
+	input->skip = octets - input_left(input);
+	input->at = input->end;
+	return OK;
+}

@@ -1,0 +1,5 @@
+{
+  "FlowMetadata": {
+    "IpFixCollectors": [ "File/C:\weir" ]
+  }
+}

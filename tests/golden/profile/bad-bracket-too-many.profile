@@ -1,0 +1,6 @@
+{
+  "FlowMetadata": {
+    "Enabled": true
+  }
+}
+}

@@ -1,0 +1,5 @@
+{
+  "FlowMetadata": {
+    "Enabled": True
+  }
+}

@@ -1,0 +1,1 @@
+{ "Näme": "ä€😀", "FlowMetadata": { "Interval": 1 } }

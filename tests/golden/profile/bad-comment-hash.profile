@@ -1,0 +1,6 @@
+{
+  "FlowMetadata": {
+    # every minute
+    "Interval": 60000
+  }
+}

@@ -1,0 +1,5 @@
+{
+  "FlowMetadata": {
+    "ObservationDomainId": 4294967296
+  }
+}

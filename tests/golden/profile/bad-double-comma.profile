@@ -1,0 +1,6 @@
+{
+  "FlowMetadata": {
+    "Interval": 60000,,
+    "Enabled": true
+  }
+}

@@ -1,0 +1,5 @@
+{
+  "FlowMetadata": {
+    "Interval": 9999999999999
+  }
+}

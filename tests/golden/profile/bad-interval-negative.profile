@@ -1,0 +1,5 @@
+{
+  "FlowMetadata": {
+    "Interval": -60000
+  }
+}

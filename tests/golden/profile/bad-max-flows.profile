@@ -1,0 +1,5 @@
+{
+  "FlowMetadata": {
+    "MaxFlows": 0
+  }
+}

@@ -1,0 +1,5 @@
+{
+  "FlowMetadata": {
+    "MaxMessageSize": 100
+  }
+}

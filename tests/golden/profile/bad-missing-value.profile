@@ -1,0 +1,6 @@
+{
+  "FlowMetadata": {
+    "Interval": ,
+    "Enabled": true
+  }
+}

@@ -1,0 +1,2 @@
+[FlowMetadata]
+Interval=60000

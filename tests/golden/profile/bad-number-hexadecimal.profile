@@ -1,0 +1,5 @@
+{
+  "FlowMetadata": {
+    "Interval": 0xEA60
+  }
+}

@@ -1,0 +1,5 @@
+{
+  "FlowMetadata": {
+    "ObservationPoints": [ "sixteen-octets-x" ]
+  }
+}

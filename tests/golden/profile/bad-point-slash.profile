@@ -1,0 +1,5 @@
+{
+  "FlowMetadata": {
+    "ObservationPoints": [ "eth0/1" ]
+  }
+}

@@ -1,0 +1,5 @@
+{
+  "FlowMetadata": {
+    "ObservationPoints": [ "wg0", "wg0" ]
+  }
+}

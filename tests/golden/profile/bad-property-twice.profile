@@ -1,0 +1,7 @@
+{
+  "FlowMetadata": {
+    "Interval": 0,
+    "Enabled": true,
+    "Interval": 60000
+  }
+}

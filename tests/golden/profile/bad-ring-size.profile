@@ -1,0 +1,5 @@
+{
+  "FlowMetadata": {
+    "RingSize": 1
+  }
+}

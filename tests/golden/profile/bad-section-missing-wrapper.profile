@@ -1,0 +1,4 @@
+{
+  "IpFixCollectors": [ "Udp/192.0.2.1" ],
+  "Enabled": true
+}

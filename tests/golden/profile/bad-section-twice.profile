@@ -1,0 +1,4 @@
+{
+  "FlowMetadata": {},
+  "FlowMetadata": {}
+}

@@ -1,0 +1,3 @@
+{
+  "FlowMetadata": true
+}

@@ -1,0 +1,10 @@
+{
+  "FlowMetadata": {
+    "Enabled": true
+  }
+}
+{
+  "FlowMetadata": {
+    "Enabled": true
+  }
+}

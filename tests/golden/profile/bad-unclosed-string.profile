@@ -1,0 +1,6 @@
+{
+  "FlowMetadata": {
+    "Direction": "Both,
+    "Enabled": true
+  }
+}

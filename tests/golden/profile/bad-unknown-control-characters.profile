@@ -1,0 +1,5 @@
+{
+  "FlowMetadata": {
+    "Inter\u001bval": 1
+  }
+}

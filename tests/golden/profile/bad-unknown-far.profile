@@ -1,0 +1,5 @@
+{
+  "FlowMetadata": {
+    "Sampling": 100
+  }
+}

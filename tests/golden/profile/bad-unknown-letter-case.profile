@@ -1,0 +1,5 @@
+{
+  "FlowMetadata": {
+    "ipfixCollectors": []
+  }
+}

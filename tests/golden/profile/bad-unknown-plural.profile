@@ -1,0 +1,5 @@
+{
+  "FlowMetadata": {
+    "ObservationPoint": [ "wg0" ]
+  }
+}

@@ -1,0 +1,5 @@
+{
+  "FlowMetadata": {
+    "Intreval": 60000
+  }
+}

@@ -1,0 +1,6 @@
+{
+  "Flow\u004detadata": {
+    "\u0049nterval": 60000,
+    "Direction": "\u0042oth"
+  }
+}

@@ -1,0 +1,20 @@
+{
+  "FlowMetadata": {
+    "Enabled": true,
+    "IpFixCollectors": [ "Udp/192.0.2.1", "File/flows.ipfix" ],
+    "Direction": "ReceivedFromPeer",
+    "Interval": 120000,
+    "ObservationPoints": [ "wg0", "tun-office" ],
+    "IdleTimeout": 30000,
+    "TcpLinger": 500,
+    "MaxFlows": 65536,
+    "DscpKey": true,
+    "TemplateRefresh": 600000,
+    "TemplateRefreshMessages": 20,
+    "OptionsRefresh": 300000,
+    "MaxMessageSize": 1280,
+    "ObservationDomainId": 4294967295,
+    "RingSize": 8388608,
+    "SnapLength": 128
+  }
+}

@@ -1,0 +1,6 @@
+{
+  "FlowMetadata": {
+    "IpFixCollectors": [ "Udp/172.16.1.100:4739" ],
+    "IdleTimeout": 0
+  }
+}

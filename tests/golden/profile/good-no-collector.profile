@@ -1,0 +1,6 @@
+{
+  "FlowMetadata": {
+    "IpFixCollectors": [],
+    "Enabled": true
+  }
+}
