@@ -39,7 +39,8 @@ def weir(build, capture, port, flows):
 
 def softflowd(build, capture, port, flows):
     program = shutil.which("softflowd") or "/usr/sbin/softflowd"
-    return [program, "-d", "-r", capture, "-n", f"127.0.0.1:{port}", "-v", "10", "-m", flows * 2]
+    files = ["-p", capture.with_suffix(".pid"), "-c", capture.with_suffix(".ctl")]
+    return [program, "-d", "-r", capture, "-n", f"127.0.0.1:{port}", "-v", "10", "-m", flows * 2, *files]
 
 
 def measure(build, command_of, capture, flows):
