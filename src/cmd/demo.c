@@ -54,7 +54,7 @@ struct demo {
 	uint64_t ends_at; /* uv_now */
 	bool stop;        /* the user wants to leave, or the time is over */
 	bool ending;      /* probes are expected to end */
-	bool broken;      /* a probe ended by itself */
+	bool broken;      /* a probe or a tunnel ended by itself */
 };
 
 /* Programs the demo starts, and the Debian packages that have them. */
@@ -200,7 +200,7 @@ static void end_probes(struct demo *demo)
 static enum status play(struct demo *demo, struct error *err)
 {
 	fprintf(stderr, "weir demo: making a WireGuard overlay of %d systems …\n", LAB_HOSTS);
-	enum status status = lab_open(&demo->lab, &demo->children, err);
+	enum status status = lab_open(&demo->lab, &demo->children, &demo->broken, err);
 	if (status != OK)
 		return status;
 	fprintf(stderr, "weir demo: %s; 10.77.0.1-%d and fd77::1-%d; a probe in each, collector at %s\n",

@@ -205,6 +205,17 @@ static void control_path(const struct lab_host *host, char *out, size_t size)
 	snprintf(out, size, "/var/run/wireguard/%s.sock", host->device);
 }
 
+static void on_tunnel_ended(void *arg, int64_t status, int signal)
+{
+	const struct lab_host *host = arg;
+
+	if (*host->lab->children->stop)
+		return;
+	fprintf(stderr, "weir demo: wireguard-go on %s ended with %s %d\n", host->name,
+		signal ? "signal" : "exit status", signal ? signal : (int)status);
+	*host->lab->broken = true;
+}
+
 static enum status make_device(struct lab *lab, int number, struct error *err)
 {
 	struct lab_host *host = &lab->host[number];
@@ -221,7 +232,13 @@ static enum status make_device(struct lab *lab, int number, struct error *err)
 		return OK;
 
 	lab_fill(lab, number, 0, "wireguard-go -f {dev}", line, sizeof line);
-	const struct child_order user = {.netns = host->netns, .line = line, .service = true};
+	const struct child_order user = {
+		.netns = host->netns,
+		.line = line,
+		.service = true,
+		.ended = on_tunnel_ended,
+		.arg = host,
+	};
 	const enum status status = children_start(lab->children, &user, NULL, err);
 	if (status != OK)
 		return status;
@@ -238,13 +255,13 @@ static enum status make_host(struct lab *lab, int number, struct error *err)
 	return make_namespace(lab->home, &host->netns, err);
 }
 
-enum status lab_open(struct lab *lab, struct children *children, struct error *err)
+enum status lab_open(struct lab *lab, struct children *children, bool *broken, struct error *err)
 {
 	enum status status = OK;
 
-	*lab = (struct lab){.children = children, .home = children->home, .fabric = -1};
+	*lab = (struct lab){.children = children, .home = children->home, .fabric = -1, .broken = broken};
 	for (int i = 0; i < LAB_HOSTS; i++)
-		lab->host[i] = (struct lab_host){.netns = -1, .key = -1};
+		lab->host[i] = (struct lab_host){.lab = lab, .netns = -1, .key = -1};
 	status = make_namespace(lab->home, &lab->fabric, err);
 	for (int i = 0; status == OK && i < LAB_HOSTS; i++)
 		status = make_host(lab, i, err);

@@ -14,7 +14,10 @@ enum { LAB_HOSTS = 3 };
 
 #define LAB_COLLECTOR "198.51.100.254"
 
+struct lab;
+
 struct lab_host {
+	const struct lab *lab;
 	const char *name;
 	int netns;           /* descriptor */
 	int key;             /* memory file with the private key */
@@ -27,11 +30,12 @@ struct lab {
 	int home, fabric; /* descriptors of our own namespace and of the one with the bridge */
 	struct lab_host host[LAB_HOSTS];
 	bool kernel_wireguard;
+	bool *broken; /* set when a tunnel ends by itself */
 };
 
-/* Build it all. ERR_PERMISSION, or ERR_SYSTEM with what failed; END when the user left meanwhile. lab_close
- * in every case. */
-MUST_CHECK enum status lab_open(struct lab *lab, struct children *children, struct error *err);
+/* Build it all. `broken` outlives the children. ERR_PERMISSION, or ERR_SYSTEM with what failed; END when the
+ * user left meanwhile. lab_close in every case. */
+MUST_CHECK enum status lab_open(struct lab *lab, struct children *children, bool *broken, struct error *err);
 
 /* After the children have ended. */
 void lab_close(struct lab *lab);

@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+"""Packets per CPU second from a capture file to IPFIX over UDP: weir beside softflowd, in the same run.
+
+run.py BUILD [--rounds N] [--packets N] [--flows N] [--only A|B]
+
+A: 100 000 flows by Zipf's law, B: 1 000 000 flows all alike; 10 million packets each. Both programs read the same file
+and export every flow to the same sink on loopback; they take turns, and the medians are compared. CPU seconds are user
+and system time of the exporter alone. A speed counts only when all packets and octets arrived at the sink.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+CAPTURES = {"A": (10_000_000, 100_000), "B": (10_000_000, 1_000_000)}
+
+
+class Sink:
+    """The counting collector; tells its sums when it is closed."""
+
+    def __init__(self, build):
+        self.process = subprocess.Popen(
+            [build / "tests" / "bench" / "bench_sink"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.port = int(self.process.stdout.readline())
+
+    def sums(self):
+        out, _ = self.process.communicate(timeout=300)
+        return dict(zip(("messages", "flows", "packets", "octets", "lost"), map(int, out.split())))
+
+
+def weir(build, capture, port, flows):
+    return [build / "src" / "cmd" / "weir", "probe", "-q", "-r", capture, "-c", f"Udp/127.0.0.1:{port}", "--max-flows", flows * 2]
+
+
+def softflowd(build, capture, port, flows):
+    program = shutil.which("softflowd") or "/usr/sbin/softflowd"
+    files = ["-p", capture.with_suffix(".pid"), "-c", capture.with_suffix(".ctl")]
+    return [program, "-d", "-r", capture, "-n", f"127.0.0.1:{port}", "-v", "10", "-m", flows * 2, *files]
+
+
+def measure(build, command_of, capture, flows):
+    """(CPU seconds, most resident MiB, sums at the sink) of one run."""
+    sink = Sink(build)
+    command = [str(word) for word in command_of(build, capture, sink.port, flows)]
+    with open(os.devnull, "r+b") as null:
+        process = subprocess.Popen(command, stdin=null, stdout=null, stderr=subprocess.PIPE)
+        said = process.stderr.read().decode(errors="replace")
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    sums = sink.sums()
+    if process.returncode:
+        sys.exit(f"{' '.join(command)}: exit status {process.returncode}\n{said[-2000:]}")
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, sums
+
+
+def generate(build, name, packets, flows, folder):
+    path = folder / f"{name}-{packets}-{flows}.pcap"
+    made = path.with_suffix(".txt")
+    if not made.exists():
+        tool = build / "tests" / "bench" / "bench_generate"
+        out = subprocess.run([tool, name, path, str(packets), str(flows)], capture_output=True, text=True, check=True).stdout
+        made.write_text(out, encoding="utf-8")
+    packets, octets, _ = map(int, made.read_text(encoding="utf-8").split())
+    return path, packets, octets
+
+
+def faults(sums, packets, octets):
+    return [
+        f"{what} {sums[what]} instead of {expected}"
+        for what, expected in (("packets", packets), ("octets", octets), ("lost", 0))
+        if sums[what] != expected
+    ]
+
+
+def bench(build, name, packets, flows, rounds, folder, programs):
+    """Rows of the table for one capture; False when a count is wrong."""
+    path, packets, octets = generate(build, name, packets, flows, folder)
+    runs = {program.__name__: [] for program in programs}
+    good = True
+    for _ in range(rounds):
+        for program in programs:
+            cpu, resident, sums = measure(build, program, path, flows)
+            wrong = faults(sums, packets, octets)
+            runs[program.__name__].append((packets / cpu, cpu, resident, sums["flows"], wrong))
+            if wrong:
+                print(f"{name} {program.__name__}: {', '.join(wrong)}: not counted", file=sys.stderr)
+                good = good and program is not weir
+    speeds = {p: [r[0] for r in rows if not r[4]] for p, rows in runs.items()}
+    for program, rows in runs.items():
+        if not speeds[program]:
+            print(f"{name:<3} {packets:>10} {flows:>9} {program:<10} {'wrong counts':>16}")
+            continue
+        speed = statistics.median(speeds[program])
+        base = statistics.median(speeds["softflowd"]) if speeds.get("softflowd") else None
+        print(
+            f"{name:<3} {packets:>10} {flows:>9} {program:<10} {speed:>16,.0f} {min(speeds[program]):>12,.0f}"
+            f" {max(speeds[program]):>12,.0f} {statistics.median(r[2] for r in rows):>8.0f} {rows[0][3]:>9}"
+            f" {f'{speed / base:.1f}' if base else '-':>6}",
+            flush=True,
+        )
+    return good
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("build", type=Path)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--packets", type=int)
+    parser.add_argument("--flows", type=int)
+    parser.add_argument("--only", choices=CAPTURES)
+    args = parser.parse_args()
+    build = args.build.resolve()
+    programs = [weir, softflowd] if shutil.which("softflowd") or os.path.exists("/usr/sbin/softflowd") else [weir]
+    folder = build / "captures"
+    folder.mkdir(exist_ok=True)
+    print(f"{'':<3} {'packets':>10} {'flows':>9} {'program':<10} {'packets/CPU s':>16} {'least':>12} {'most':>12} {'MiB':>8} {'records':>9} {'ratio':>6}")
+    good = True
+    for name, (packets, flows) in CAPTURES.items():
+        if args.only in (None, name):
+            good &= bench(build, name, args.packets or packets, args.flows or flows, args.rounds, folder, programs)
+    if len(programs) == 1:
+        print("SKIP: softflowd is not installed, so there is nothing to compare with")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
