@@ -214,6 +214,25 @@ static void test_file_error_is_told_at_the_end(void **state)
 	stand_free(&s);
 }
 
+/* A disk that stays full: the exporter neither spins nor grows, and says what it lost. */
+static void test_file_stays_broken(void **state)
+{
+	struct stand s;
+	struct error err = {""};
+
+	stand_init(&s, &peer_file);
+	s.options.ring_octets = 1 << 16;
+	peers[0].answer = ERR_SYSTEM;
+	stand_start(&s);
+	stand_put_tcp(&s, 20000);
+	stand_pass(&s, NS_PER_S);
+	assert_false(exporter_busy(s.exporter));
+	assert_int_equal(stand_finish(&s, &err), ERR_SYSTEM);
+	assert_int_equal(stand_statistics(&s, 0).not_sent_flows, 20000);
+	stand_check_balance(&s);
+	stand_free(&s);
+}
+
 /* The real file transport: messages one after another, as the standard wants them. */
 static void test_file_on_disk(void **state)
 {
@@ -386,6 +405,7 @@ int main(void)
 		cmocka_unit_test(test_interface_table_is_paced),
 		cmocka_unit_test(test_file_session),
 		cmocka_unit_test(test_file_error_is_told_at_the_end),
+		cmocka_unit_test(test_file_stays_broken),
 		cmocka_unit_test(test_file_on_disk),
 		cmocka_unit_test(test_class17_collector_down_up_down),
 		cmocka_unit_test(test_77_udp_whole_messages),
