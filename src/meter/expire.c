@@ -220,17 +220,17 @@ void meter_advance(struct meter *m, struct mono_ns now, int64_t to_wall)
 
 enum { PARTS = 256 };
 
-/* The flows by their `last`: in equal parts of some time, before it and after it. */
+/* The flows by their `last`: in parts of 2^n ns of some time, before it and after it. */
 struct ages {
 	uint32_t before, part[PARTS], after;
 };
 
-static void count_ages(const struct flow_store *s, int64_t from, uint64_t width, struct ages *ages)
+static void count_ages(const struct flow_store *s, int64_t from, unsigned width_log2, struct ages *ages)
 {
 	*ages = (struct ages){0};
 	for (uint32_t flow = 0; flow < s->used; flow++) {
 		const int64_t last = s->hot[flow].last;
-		const uint64_t part = (uint64_t)(last - from) / width;
+		const uint64_t part = (uint64_t)(last - from) >> width_log2;
 
 		if (s->hot[flow].key.kind == KIND_VACANT)
 			continue;
@@ -252,20 +252,25 @@ static int64_t oldest_until(const struct meter *m, uint32_t wanted, int64_t now)
 	int64_t from = m->evicted_until < now ? m->evicted_until : low, to = now;
 
 	for (;;) {
-		const uint64_t width = (uint64_t)(to - from) / PARTS + 1;
-		struct ages ages;
 		uint32_t older, part = 0;
+		unsigned width_log2 = 0;
+		struct ages ages;
 
-		count_ages(&m->store, from, width, &ages);
+		while ((uint64_t)(to - from) >> width_log2 >= PARTS)
+			width_log2++;
+
+		const int64_t width = (int64_t)1 << width_log2;
+
+		count_ages(&m->store, from, width_log2, &ages);
 		for (older = ages.before; older < wanted && part < PARTS; part++)
 			older += ages.part[part];
 		if (part == 0) {
 			high = from - 1;
 		} else if (older < wanted) {
-			low = from + (int64_t)(width * PARTS);
+			low = from + width * PARTS;
 		} else {
-			low = from + (int64_t)(width * (part - 1));
-			high = low + (int64_t)width - 1;
+			low = from + width * (part - 1);
+			high = low + width - 1;
 			if (width == 1 || older <= 2 * wanted)
 				return high;
 		}
