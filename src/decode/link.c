@@ -229,23 +229,18 @@ static enum decode_outcome decode_ppp(const struct packet *packet, struct rest r
 	return outcome == DECODE_FLOW ? decode_typed(packet, rest, type, key, facts) : outcome;
 }
 
-enum decode_outcome decode_packet(const struct packet *packet, struct flow_key *key,
-				  struct packet_facts *facts)
+static __attribute__((noinline)) enum decode_outcome decode_link(const struct packet *packet,
+								 struct flow_key *key,
+								 struct packet_facts *facts)
 {
 	struct rest rest = {.at = packet->data, .captured = packet->captured, .length = packet->length};
+	uint32_t type;
 
-	if (likely(packet->link == LINK_IP))
-		return decode_ip(packet, rest, IP_ANY, key, facts);
-	if (likely(packet->link == LINK_ETHERNET)) {
-		if (unlikely(rest.captured < ETHERNET_HEADER))
-			return DECODE_LINK_SHORT;
-		const uint32_t type = get_be16(rest.at + 12);
-		rest_skip(&rest, ETHERNET_HEADER);
-		if (likely(type == TYPE_IPV4))
-			return decode_ip(packet, rest, IP_V4, key, facts);
-		return decode_typed(packet, rest, type, key, facts);
-	}
 	switch (packet->link) {
+	case LINK_ETHERNET:
+		if (step_ethernet(&rest, &type) != DECODE_FLOW)
+			return DECODE_LINK_SHORT;
+		return decode_typed(packet, rest, type, key, facts);
 	case LINK_NULL: return decode_null(packet, rest, key, facts);
 	case LINK_SLL: return decode_cooked(packet, rest, SLL_HEADER, 14, key, facts);
 	case LINK_SLL2: return decode_cooked(packet, rest, SLL2_HEADER, 0, key, facts);
@@ -253,4 +248,25 @@ enum decode_outcome decode_packet(const struct packet *packet, struct flow_key *
 	case LINK_PPPOE: return decode_typed(packet, rest, TYPE_PPPOE_SESSION, key, facts);
 	default: return DECODE_NOT_IP;
 	}
+}
+
+/* IP at once and in plain Ethernet go straight on; all else takes the walk. */
+enum decode_outcome decode_packet(const struct packet *packet, struct flow_key *key,
+				  struct packet_facts *facts)
+{
+	const struct rest rest = {.at = packet->data, .captured = packet->captured, .length = packet->length};
+
+	if (packet->link == LINK_IP)
+		return decode_ip(packet, rest, IP_ANY, key, facts);
+	if (packet->link == LINK_ETHERNET && likely(packet->captured >= ETHERNET_HEADER)) {
+		const uint32_t type = get_be16(packet->data + 12);
+		const struct rest inner = {.at = packet->data + ETHERNET_HEADER,
+					   .captured = packet->captured - ETHERNET_HEADER,
+					   .length = packet->length - ETHERNET_HEADER};
+		if (likely(type == TYPE_IPV4))
+			return decode_ip(packet, inner, IP_V4, key, facts);
+		if (type == TYPE_IPV6)
+			return decode_ip(packet, inner, IP_V6, key, facts);
+	}
+	return decode_link(packet, key, facts);
 }

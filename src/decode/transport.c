@@ -1,22 +1,23 @@
 #include "decode/transport.h"
 
-void decode_other_transport(struct flow_key *key, const uint8_t *at, uint32_t have)
+struct transport read_other_transport(uint8_t protocol, const uint8_t *at, uint32_t have)
 {
-	switch (key->protocol) {
+	struct transport none = {.kind = 0};
+
+	switch (protocol) {
 	case PROTOCOL_ICMP:
 	case PROTOCOL_ICMPV6:
-		if (have >= 2) {
-			memcpy(&key->destination_port, at, 2);
-			key->kind |= KIND_PORTS;
+		if (have >= 2) { /* type and code where a destination port would be */
+			memcpy(none.ports + 2, at, 2);
+			none.kind = KIND_PORTS;
 		}
-		return;
+		return none;
+	case PROTOCOL_TCP:
+	case PROTOCOL_UDP:
 	case PROTOCOL_DCCP:
 	case PROTOCOL_SCTP:
-	case PROTOCOL_UDP_LITE:
-		if (have >= 4)
-			take_ports(key, at);
-		return;
-	default: return;
+	case PROTOCOL_UDP_LITE: return have >= 4 ? ports_at(at) : none;
+	default: return none;
 	}
 }
 
@@ -29,15 +30,15 @@ static uint32_t header_octets(uint8_t protocol, const uint8_t *at, uint32_t have
 		return udp;
 	if (protocol != PROTOCOL_TCP)
 		return 0;
-	if (have < 13 || (at[12] >> 4) * 4U < tcp_least)
+	if (have < TCP_FLAGS_END || at[12] < TCP_OFFSET_LEAST)
 		return tcp_least;
 	return (at[12] >> 4) * 4U;
 }
 
-void count_segments(const struct packet *packet, const struct flow_key *key, uint32_t ip_headers,
-		    const uint8_t *at, uint32_t have, struct packet_facts *facts)
+void count_segments(const struct packet *packet, uint8_t protocol, uint32_t ip_headers, const uint8_t *at,
+		    uint32_t have, struct packet_facts *facts)
 {
-	const uint32_t headers = ip_headers + header_octets(key->protocol, at, have);
+	const uint32_t headers = ip_headers + header_octets(protocol, at, have);
 
 	if (facts->octets <= headers)
 		return;

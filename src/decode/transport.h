@@ -16,38 +16,54 @@ enum {
 	PROTOCOL_UDP_LITE = 136,
 };
 
-enum { TCP_OFFSET_LEAST = 5 << 4 }; /* the header length is the upper half of octet 12, in words */
+enum {
+	TCP_FLAGS_END = 14,
+	TCP_OFFSET_LEAST = 5 << 4, /* the header length is the upper half of octet 12, in words; under five
+				      the rest are no flags (RFC 9293 3.1) */
+};
+
+/* What a transport header adds to key and facts. All zero: nothing. */
+struct transport {
+	uint8_t ports[4];   /* both port fields of a flow key, as they lie in it */
+	uint16_t tcp_flags; /* 12 bits, host order */
+	uint8_t kind;       /* KIND_PORTS when `ports` were read */
+};
 
 /* The protocols that are not in every second packet. */
-void decode_other_transport(struct flow_key *key, const uint8_t *at, uint32_t have);
+struct transport read_other_transport(uint8_t protocol, const uint8_t *at, uint32_t have);
 
 /* A super-packet (packet->gso_size > 0) stands for several: count what they carry on the wire, with the
  * headers that each of them repeats. `at` is the transport header, `ip_headers` the octets before it. */
-void count_segments(const struct packet *packet, const struct flow_key *key, uint32_t ip_headers,
-		    const uint8_t *at, uint32_t have, struct packet_facts *facts);
+void count_segments(const struct packet *packet, uint8_t protocol, uint32_t ip_headers, const uint8_t *at,
+		    uint32_t have, struct packet_facts *facts);
 
-static inline void take_ports(struct flow_key *key, const uint8_t *at)
+static inline struct transport ports_at(const uint8_t *at)
 {
-	memcpy(&key->source_port, at, 2);
-	memcpy(&key->destination_port, at + 2, 2);
-	key->kind |= KIND_PORTS;
+	struct transport transport = {.kind = KIND_PORTS};
+
+	memcpy(transport.ports, at, sizeof transport.ports);
+	return transport;
 }
 
-static inline void decode_transport(struct flow_key *key, struct packet_facts *facts, const uint8_t *at,
-				    uint32_t have)
+static inline bool is_common_transport(uint8_t protocol)
 {
-	if (key->protocol == PROTOCOL_TCP) {
-		if (likely(have >= 14)) {
-			take_ports(key, at);
-			if (likely(at[12] >= TCP_OFFSET_LEAST)) /* else these are not flags (RFC 9293 3.1) */
-				facts->tcp_flags = get_be16(at + 12) & 0x0fff;
-		} else if (have >= 4) {
-			take_ports(key, at);
-		}
-	} else if (key->protocol == PROTOCOL_UDP) {
-		if (likely(have >= 4))
-			take_ports(key, at);
-	} else {
-		decode_other_transport(key, at, have);
-	}
+	return protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP;
+}
+
+/* TCP and UDP have their ports in the same place: one path for both, and the flags without a branch. The
+ * caller has seen that `at` has TCP_FLAGS_END octets. */
+static inline struct transport read_common_transport(uint8_t protocol, const uint8_t *at)
+{
+	struct transport transport = ports_at(at);
+	const bool flags = protocol == PROTOCOL_TCP && at[12] >= TCP_OFFSET_LEAST;
+
+	transport.tcp_flags = (uint16_t)(get_be16(at + 12) & (flags ? 0x0fff : 0));
+	return transport;
+}
+
+static inline struct transport read_transport(uint8_t protocol, const uint8_t *at, uint32_t have)
+{
+	if (have >= TCP_FLAGS_END && is_common_transport(protocol))
+		return read_common_transport(protocol, at);
+	return read_other_transport(protocol, at, have);
 }

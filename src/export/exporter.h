@@ -19,11 +19,15 @@ struct exporter_options {
 	struct endpoint collector[COLLECTOR_MAX];
 	uint32_t collector_count;
 	uint32_t domain;                    /* Observation Domain ID */
-	int64_t template_refresh_ns;        /* UDP: all templates again at least this often … */
-	uint32_t template_refresh_messages; /* … and after this many messages, whichever comes first */
-	int64_t options_refresh_ns;         /* statistics and interface options again, every transport */
-	uint16_t max_message;               /* cap on a message's octets */
-	uint32_t ring_octets;               /* size of the record ring; 0 = the default */
+	int64_t template_refresh_ns;        /* UDP: all templates again at least this often (0: 60 s) … */
+	uint32_t template_refresh_messages; /* … and after this many messages (0: by time alone) */
+	int64_t options_refresh_ns; /* statistics and interface options again, every transport; 0: with
+				       the templates, and at the end */
+	uint16_t max_message;       /* cap on a message's octets over the network; 0: none */
+	bool packet_time; /* the times given to service and finish are those of a capture file: IPFIX files
+			     carry them; to a collector over the network real time is told, which drives its
+			     timers */
+	uint32_t ring_octets; /* size of the record ring, rounded up to a power of two; 0 = 4 MiB */
 };
 
 /* What the device knows about itself, for the options records of RFC 7011 section 4 and the interface table.
@@ -31,6 +35,8 @@ struct exporter_options {
 struct exporter_control {
 	struct meter_statistics meter;
 	struct source_statistics source;
+	int64_t started_wall_ms;      /* of the device; 0: when the exporter was made, by its first service */
+	int64_t idle_ns, interval_ns; /* the meter's timeouts, as in struct meter_options */
 };
 
 /* Counters of one collector's session since the start. */
@@ -64,8 +70,12 @@ void exporter_interfaces_changed(struct exporter *exporter);
  * enough (one second) although not full. `now` drives timers, `wall` becomes Export Time. */
 void exporter_service(struct exporter *exporter, struct mono_ns now, struct wall_ns wall);
 
+/* The last service ended because it had sent its share, not because there was nothing left: serve the packet
+ * sources, then call it again without waiting. */
+bool exporter_busy(const struct exporter *exporter);
+
 /* Send everything that is left, with a last set of statistics, whatever the timers say. Over a file an error
- * of the last write is answered here. */
+ * that cost records is answered here. A collector that takes nothing is waited for two seconds at most. */
 MUST_CHECK enum status exporter_finish(struct exporter *exporter, struct mono_ns now, struct wall_ns wall,
 				       struct error *err);
 

@@ -9,6 +9,10 @@ void text_unsigned(struct text *t, uint64_t v)
 	char digits[20];
 	size_t at = sizeof digits;
 
+	if (v < 10) {
+		text_char(t, (char)('0' + v));
+		return;
+	}
 	while (v >= 100) {
 		at -= 2;
 		memcpy(digits + at, pairs + 2 * (v % 100), 2);

@@ -42,6 +42,20 @@ static bool all_octets(const uint8_t *at, size_t length, uint8_t octet)
 
 static void decode_unsigned(struct value *out, struct span o)
 {
+	out->kind = VALUE_UNSIGNED;
+	if (o.length == 1) { /* the common sizes first */
+		out->u = o.data[0];
+		return;
+	}
+	if (o.length == 4 && out->type >= IE_UNSIGNED32) {
+		out->u = get_be32(o.data);
+		return;
+	}
+	if (o.length == 8 && out->type == IE_UNSIGNED64) {
+		out->u = get_be64(o.data);
+		return;
+	}
+
 	const size_t size = ie_type_size(out->type);
 	const size_t extra = o.length > size ? o.length - size : 0;
 
@@ -50,7 +64,6 @@ static void decode_unsigned(struct value *out, struct span o)
 	} else if (!all_octets(o.data, extra, 0)) {
 		wrong(out, VALUE_FAULT_RANGE, o);
 	} else {
-		out->kind = VALUE_UNSIGNED;
 		out->u = get_be(o.data + extra, o.length - extra);
 	}
 }
@@ -287,7 +300,7 @@ void value_print_string(struct text *t, struct span utf8)
 }
 
 /* `width` decimal digits at `to`, most significant first. */
-static void put_digits(char *to, uint32_t v, unsigned width)
+static inline void put_digits(char *to, uint32_t v, unsigned width)
 {
 	for (unsigned i = width; i-- > 0; v /= 10)
 		to[i] = (char)('0' + v % 10);
@@ -312,8 +325,6 @@ static void date_of(int64_t day, int64_t *year, uint32_t *month, uint32_t *month
 
 void value_print_time(struct text *t, int64_t seconds, uint32_t nanoseconds, unsigned digits)
 {
-	static const uint32_t divide[] = {1000000000, 100000000, 10000000, 1000000, 100000,
-					  10000,      1000,      100,      10,      1};
 	const uint32_t in_day = (uint32_t)(seconds % 86400);
 	uint32_t month, day;
 	int64_t year;
@@ -328,7 +339,12 @@ void value_print_time(struct text *t, int64_t seconds, uint32_t nanoseconds, uns
 	put_digits(s + 13, in_day % 60, 2);
 	if (digits) {
 		s[length++] = '.';
-		put_digits(s + length, nanoseconds / divide[digits], digits);
+		if (digits == 3)
+			put_digits(s + length, nanoseconds / 1000000, 3);
+		else if (digits == 6)
+			put_digits(s + length, nanoseconds / 1000, 6);
+		else
+			put_digits(s + length, nanoseconds, 9);
 		length += digits;
 	}
 	s[length++] = 'Z';
@@ -343,7 +359,8 @@ void value_print_time(struct text *t, int64_t seconds, uint32_t nanoseconds, uns
 	} else {
 		text_unsigned(t, (uint64_t)year);
 	}
-	text_put(t, s, length);
+	memcpy(t->data + t->used, s, sizeof s);
+	t->used += length;
 }
 
 static void print_mac(struct text *t, const uint8_t *octets)
@@ -360,13 +377,24 @@ static void print_mac(struct text *t, const uint8_t *octets)
 	text_push(t, '"');
 }
 
+static void push_octet(struct text *t, uint8_t v)
+{
+	if (v >= 100)
+		text_push(t, (char)('0' + v / 100));
+	if (v >= 10)
+		text_push(t, (char)('0' + v / 10 % 10));
+	text_push(t, (char)('0' + v % 10));
+}
+
 static void print_ipv4(struct text *t, const uint8_t *octets)
 {
+	if (!text_reserve(t, 20))
+		return;
 	for (int i = 0; i < 4; i++) {
-		text_char(t, i ? '.' : '"');
-		text_unsigned(t, octets[i]);
+		text_push(t, i ? '.' : '"');
+		push_octet(t, octets[i]);
 	}
-	text_char(t, '"');
+	text_push(t, '"');
 }
 
 /* The longest run of two or more zero groups, the first of equals (RFC 5952 section 4.2). */
@@ -424,8 +452,8 @@ static void print_ipv6(struct text *t, const uint8_t *octets)
 	}
 	if (mapped) {
 		for (int i = 12; i < 16; i++) {
-			text_char(t, i == 12 ? ':' : '.');
-			text_unsigned(t, octets[i]);
+			text_push(t, i == 12 ? ':' : '.');
+			push_octet(t, octets[i]);
 		}
 	}
 	text_char(t, '"');
@@ -478,5 +506,23 @@ void value_print(struct text *t, const struct value *v)
 		else
 			text_hex(t, v->octets.data, v->octets.length);
 		break;
+	}
+}
+
+void value_print_name(struct text *t, const struct information_element *ie, uint32_t pen, uint16_t id)
+{
+	if (!ie) {
+		text_char(t, 'e');
+		text_unsigned(t, pen);
+		text_char(t, '.');
+		text_unsigned(t, id);
+	} else if (pen == REVERSE_PEN) {
+		const char first = ie->name[0];
+
+		text_put(t, "reverse", 7);
+		text_char(t, (char)(first >= 'a' && first <= 'z' ? first - 'a' + 'A' : first));
+		text_string(t, ie->name + 1);
+	} else {
+		text_string(t, ie->name);
 	}
 }

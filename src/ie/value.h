@@ -81,6 +81,10 @@ void value_print_string(struct text *t, struct span utf8);
  * beyond are written as they are. */
 void value_print_time(struct text *t, int64_t seconds, uint32_t nanoseconds, unsigned digits);
 
+/* The name of an element, without quotes: IANA's; "reverseOctetDeltaCount" where pen is REVERSE_PEN and `ie`
+ * its forward element (RFC 5103 section 6); "e32473.7" (PEN, id) where `ie` is NULL. */
+void value_print_name(struct text *t, const struct information_element *ie, uint32_t pen, uint16_t id);
+
 /* The octets are well-formed UTF-8 (RFC 3629). */
 bool utf8_valid(struct span octets);
 

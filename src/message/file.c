@@ -2,6 +2,13 @@
 
 enum probe { PROBE_NO, PROBE_YES, PROBE_UNPROVEN, PROBE_MORE };
 
+static bool is_whole(const uint8_t *at, size_t length)
+{
+	struct message_reader check;
+
+	return message_open(&check, span_of(at, length)) == MESSAGE_FAULT_NONE;
+}
+
 /* Does a message begin at `from`? Yes needs the version of the next one right behind it, or the end of the
  * stream there; unproven: its length fits, but something else follows. */
 static enum probe probe(const struct frame_reader *r, size_t from)
@@ -22,8 +29,11 @@ static enum probe probe(const struct frame_reader *r, size_t from)
 		return get_be16(r->window + from + length) == IPFIX_VERSION ? PROBE_YES : PROBE_UNPROVEN;
 	if (r->final)
 		return left == length ? PROBE_YES : PROBE_UNPROVEN;
-	/* Outside damage the length alone is trusted, so that a message is not held back for the next. */
-	return r->searching ? PROBE_MORE : PROBE_YES;
+	/* A whole message is not held back for the next one; after damage nothing is taken on its own word.
+	 */
+	if (r->searching || !is_whole(r->window + from, length))
+		return PROBE_MORE;
+	return PROBE_YES;
 }
 
 static enum frame_result hand_out(struct frame_reader *r, size_t length, enum frame_result result,
@@ -59,8 +69,6 @@ static enum frame_result search(struct frame_reader *r, struct span *out)
 
 enum frame_result frame_next(struct frame_reader *r, struct span *out)
 {
-	struct message_reader check;
-
 	if (r->searching)
 		return search(r, out);
 	if (frame_left(r) == 0)
@@ -75,8 +83,7 @@ enum frame_result frame_next(struct frame_reader *r, struct span *out)
 		return hand_out(r, length, FRAME_MESSAGE, out);
 	/* What follows is not a message: either this one's length is wrong, or the damage is behind it. */
 	r->searching = true;
-	if (found == PROBE_UNPROVEN &&
-	    message_open(&check, span_of(r->window + r->at, length)) == MESSAGE_FAULT_NONE)
+	if (found == PROBE_UNPROVEN && is_whole(r->window + r->at, length))
 		return hand_out(r, length, FRAME_MESSAGE, out);
 	r->skipped = 1;
 	return search(r, out);

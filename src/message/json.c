@@ -24,30 +24,6 @@ void json_printer_fini(struct json_printer *p)
 	p->places = NULL;
 }
 
-static void print_number_name(struct text *t, uint32_t pen, uint16_t id)
-{
-	text_char(t, 'e');
-	text_unsigned(t, pen);
-	text_char(t, '.');
-	text_unsigned(t, id);
-}
-
-/* The name of a field without quotes. */
-static void print_name(struct text *t, const struct template_field *f)
-{
-	const char *name = f->ie ? f->ie->name : NULL;
-
-	if (!name) {
-		print_number_name(t, f->pen, f->id);
-	} else if (f->reverse) {
-		text_put(t, "reverse", 7);
-		text_char(t, (char)(name[0] >= 'a' && name[0] <= 'z' ? name[0] - 'a' + 'A' : name[0]));
-		text_string(t, name + 1);
-	} else {
-		text_string(t, name);
-	}
-}
-
 static void print_list(struct json_printer *p, enum ie_type type, struct span octets, struct place where);
 
 static void print_field(struct json_printer *p, const struct template_field *f, struct span octets,
@@ -79,6 +55,28 @@ static void print_array(struct json_printer *p, const struct template *t, struct
 	text_char(p->text, ']');
 }
 
+/* `"name":`, with what separates it from the field before. `plain`: beside the keys of the record itself. */
+static void print_key(struct text *t, const struct template_field *f, bool comma, bool plain)
+{
+	const bool taken =
+		plain && f->pen == 0 && (f->id == IE_observationDomainId || f->id == IE_templateId);
+
+	if (!text_reserve(t, TEXT_PIECE_MAX))
+		return;
+	if (comma)
+		text_push(t, ',');
+	if (taken) {
+		text_push(t, '"');
+		value_print_name(t, NULL, 0, f->id);
+		text_put(t, "\":", 2);
+		return;
+	}
+	/* In steps of a fixed length: faster than a copy whose length is not known. */
+	for (size_t i = 0; i < f->key_length; i += TEMPLATE_KEY_STEP)
+		memcpy(t->data + t->used + i, f->key + i, TEMPLATE_KEY_STEP);
+	t->used += f->key_length;
+}
+
 /* Fields `from` to `to`; `comma`: something stands before the first. */
 static void print_fields(struct json_printer *p, const struct template *t, struct span record,
 			 const struct field_place *places, uint16_t from, uint16_t to, bool comma,
@@ -89,15 +87,8 @@ static void print_fields(struct json_printer *p, const struct template *t, struc
 
 		if (f->again)
 			continue;
-		text_put(p->text, ",\"", comma ? 2 : 0);
-		text_put(p->text, "\"", comma ? 0 : 1);
+		print_key(p->text, f, comma, where.depth == 0 && i >= t->scope_count);
 		comma = true;
-		if (where.depth == 0 && i >= t->scope_count && f->pen == 0 &&
-		    (f->id == IE_observationDomainId || f->id == IE_templateId))
-			print_number_name(p->text, 0, f->id);
-		else
-			print_name(p->text, f);
-		text_put(p->text, "\":", 2);
 		if (f->next)
 			print_array(p, t, record, places, i, where);
 		else
@@ -188,7 +179,7 @@ static void print_basic_list(struct json_printer *p, struct list *list, struct p
 	bool comma = false;
 
 	text_string(p->text, "\"element\":\"");
-	print_name(p->text, &list->element);
+	value_print_name(p->text, list->element.ie, list->element.pen, list->element.id);
 	text_string(p->text, "\",\"values\":[");
 	while (list_next_element(list, &element) == OK) {
 		text_put(p->text, ",", comma ? 1 : 0);
@@ -280,7 +271,7 @@ void json_print_template(struct json_printer *p, const struct message_header *he
 		const struct template_field *f = &t->fields[i];
 
 		text_string(p->text, i ? ",{\"name\":\"" : ",\"fields\":[{\"name\":\"");
-		print_name(p->text, f);
+		value_print_name(p->text, f->ie, f->pen, f->id);
 		text_string(p->text, "\",\"pen\":");
 		text_unsigned(p->text, f->pen);
 		text_string(p->text, ",\"id\":");

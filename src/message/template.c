@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "ie/value.h"
+
 static const struct {
 	const char *name, *text;
 } outcomes[TEMPLATE_OUTCOME_COUNT] = {
@@ -319,8 +321,6 @@ static enum template_outcome fill(struct template *t, const struct template_reco
 		struct template_field *f = &t->fields[i];
 
 		at = read_specifier(at, f);
-		f->reverse = f->pen == REVERSE_PEN && ie_find(0, f->id);
-		f->ie = f->reverse ? ie_find(0, f->id) : ie_find(f->pen, f->id);
 		f->offset = (uint16_t)length;
 		t->variable |= f->length == FIELD_VARIABLE;
 		empty += f->length == 0;
@@ -334,16 +334,74 @@ static enum template_outcome fill(struct template *t, const struct template_reco
 	return empty > TEMPLATE_EMPTY_FIELDS_MAX ? TEMPLATE_EMPTY_FIELDS : TEMPLATE_NEW;
 }
 
+static size_t key_room(size_t length)
+{
+	return (length + TEMPLATE_KEY_STEP - 1) / TEMPLATE_KEY_STEP * TEMPLATE_KEY_STEP;
+}
+
+static void resolve(struct template_field *f)
+{
+	const struct information_element *forward = f->pen == REVERSE_PEN ? ie_find(0, f->id) : NULL;
+
+	f->reverse = forward != NULL;
+	f->ie = forward ? forward : ie_find(f->pen, f->id);
+}
+
+/* The JSON key of a field, with its quotes and colon; returns its length. */
+static uint8_t make_key(const struct template_field *f, char key[TEMPLATE_KEY_MAX])
+{
+	struct text text = {.data = key, .capacity = TEMPLATE_KEY_MAX};
+
+	text_char(&text, '"');
+	value_print_name(&text, f->ie, f->pen, f->id);
+	text_put(&text, "\":", 2);
+	return (uint8_t)text.used;
+}
+
+/* Write the keys behind the fields; `t` was made with room for them. */
+static void fill_keys(struct template *t, char *at)
+{
+	for (uint32_t i = 0; i < t->field_count; i++) {
+		struct template_field *f = &t->fields[i];
+		char key[TEMPLATE_KEY_MAX];
+
+		resolve(f);
+		f->key_length = make_key(f, key);
+		f->key = at;
+		memcpy(at, key, f->key_length);
+		at += key_room(f->key_length);
+	}
+}
+
+/* Octets that the keys of a template record need. */
+static size_t keys_length(const struct template_record *r)
+{
+	const uint8_t *at = r->fields.data;
+	size_t length = 0;
+
+	for (uint32_t i = 0; i < r->field_count; i++) {
+		struct template_field f;
+		char key[TEMPLATE_KEY_MAX];
+
+		at = read_specifier(at, &f);
+		resolve(&f);
+		length += key_room(make_key(&f, key));
+	}
+	return length;
+}
+
 /* A new template that is in no table; NULL and the reason in *outcome when it is refused. */
 static struct template *build(const struct template_store *s, uint32_t domain,
 			      const struct template_record *r, enum template_outcome *outcome)
 {
+	struct template *t;
 	uint32_t size = 16;
 
 	while (size <= r->field_count)
 		size *= 2;
 
-	struct template *t = calloc(1, sizeof *t + r->field_count * sizeof t->fields[0]);
+	const size_t fields = sizeof *t + r->field_count * sizeof t->fields[0];
+	t = calloc(1, fields + keys_length(r));
 	uint16_t *last = calloc(size, sizeof *last);
 	*outcome = TEMPLATE_NO_ROOM;
 	if (t && last) {
@@ -352,6 +410,7 @@ static struct template *build(const struct template_store *s, uint32_t domain,
 		t->field_count = r->field_count;
 		t->scope_count = r->scope_count;
 		*outcome = fill(t, r);
+		fill_keys(t, (char *)t + fields);
 		if (*outcome == TEMPLATE_NEW)
 			join_repeated(t, last, size, s->limits.seed);
 	}

@@ -39,6 +39,8 @@ struct template_field {
 	uint16_t next;   /* index of the next field with the same element, scope and others apart; 0: none */
 	bool again;      /* an earlier field has the same element */
 	bool reverse;    /* RFC 5103: pen is REVERSE_PEN and `ie` is known */
+	uint8_t key_length; /* of `key` */
+	const char *key;    /* `"name":`, padded to a multiple of KEY_STEP octets; lives in the template */
 };
 
 struct template
@@ -60,6 +62,8 @@ enum {
 	TEMPLATE_FIELDS_MAX = 16384, /* more cannot stand in a message */
 	/* Fields of no octets are legal, but each is work for every record of the template. */
 	TEMPLATE_EMPTY_FIELDS_MAX = 64,
+	TEMPLATE_KEY_STEP = 16,
+	TEMPLATE_KEY_MAX = 128, /* twice what the longest name needs; tests hold that */
 };
 
 /* Whose rules hold for templates that come again and for withdrawals. */

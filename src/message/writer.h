@@ -28,8 +28,9 @@ struct message_writer {
 
 void message_begin(struct message_writer *w, uint8_t *buffer, size_t capacity);
 
-/* Append one record to the open set when it has this id, else to a new set. ERR_LIMIT: it does not fit,
- * nothing was changed. Records of sets 2 and 3 are templates; all others count as Data Records. */
+/* Append one record to the open set when it has this id, else to a new set. ERR_LIMIT: it does not fit;
+ * ERR_FORMAT: it is empty; nothing was changed. Records of sets 2 and 3 are templates; all others count as
+ * Data Records. */
 MUST_CHECK enum status message_put_record(struct message_writer *w, uint16_t set_id, struct span record);
 
 /* No record has been put since message_begin. */
@@ -38,7 +39,7 @@ static inline int message_is_empty(const struct message_writer *w)
 	return w->used == IPFIX_HEADER_LENGTH;
 }
 
-/* Close the open set and write the header. `sequence` = data records of this session and domain sent before.
- * Returns the message, borrowed from the buffer. */
+/* Close the open set and write the header; once more with another time or sequence is fine. `sequence` = data
+ * records of this session and domain sent before. Returns the message, borrowed from the buffer. */
 struct span message_finish(struct message_writer *w, uint32_t export_time, uint32_t sequence,
 			   uint32_t domain);

@@ -3,7 +3,7 @@
  * Nothing is written for a flow when a packet comes; check_at stays where it was, too early. When that tick
  * comes the sweep looks at the flow and, if it has been active, puts check_at to where it may really end. So
  * a flow is looked at about once in an idle timeout, however busy it is. The sweep itself reads due_in, one
- * number for each thousand flows, and then check_at, one for each flow of a block where something is due. */
+ * number for FLOW_BLOCK flows, and then the check_at of those blocks in which something is due. */
 #include "meter/state.h"
 
 /* ---- ticks ---- */
@@ -107,27 +107,38 @@ static void look_at(struct meter *m, uint32_t flow, uint32_t hash, uint32_t tick
 	s->check_at[flow] = meter_next_check(m, flow, s->hot[flow].last, seen);
 }
 
-static uint32_t earliest(const uint32_t *check_at, uint32_t count)
+static bool block_due(const struct flow_store *s, uint32_t block, uint32_t tick)
+{
+	return s->due_in[block] <= tick;
+}
+
+/* What is due in one block; at most FLOW_BLOCK flows. */
+static uint32_t list_due(const struct flow_store *s, uint32_t block, uint32_t tick, uint32_t *due)
+{
+	const uint32_t begin = block * FLOW_BLOCK;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < FLOW_BLOCK; i++) {
+		due[n] = begin + i;
+		n += s->check_at[begin + i] <= tick;
+	}
+	return n;
+}
+
+static uint32_t earliest(const uint32_t check_at[FLOW_BLOCK])
 {
 	uint32_t least = TICK_NEVER;
 
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < FLOW_BLOCK; i++)
 		least = check_at[i] < least ? check_at[i] : least;
 	return least;
 }
 
-/* Three loops as for packets: find, fetch the flows, fetch their slots; then each is in the cache. */
-static void sweep_block(struct meter *m, uint32_t block, uint32_t tick)
+/* Loops as for packets: the flows are fetched, then their slots; then each is in the cache. */
+static void look_at_all(struct meter *m, const uint32_t *due, uint32_t *hash, uint32_t n, uint32_t tick)
 {
-	struct flow_store *s = &m->store;
-	const uint32_t begin = block * FLOW_BLOCK;
-	const uint32_t count = s->used - begin < FLOW_BLOCK ? s->used - begin : FLOW_BLOCK;
-	uint32_t due[FLOW_BLOCK], hash[FLOW_BLOCK], n = 0;
+	const struct flow_store *s = &m->store;
 
-	for (uint32_t i = 0; i < count; i++) {
-		due[n] = begin + i;
-		n += s->check_at[begin + i] <= tick;
-	}
 	for (uint32_t i = 0; i < n; i++)
 		__builtin_prefetch(&s->hot[due[i]], 1);
 	for (uint32_t i = 0; i < n; i++) {
@@ -137,18 +148,29 @@ static void sweep_block(struct meter *m, uint32_t block, uint32_t tick)
 	}
 	for (uint32_t i = 0; i < n; i++)
 		look_at(m, due[i], hash[i], tick);
-	s->due_in[block] = earliest(&s->check_at[begin], count);
 }
 
 static void sweep(struct meter *m)
 {
+	struct flow_store *s = &m->store;
 	const uint32_t tick = meter_tick_of(m, m->clock.now);
+	const uint32_t blocks = (s->used + FLOW_BLOCK - 1) / FLOW_BLOCK;
+	uint32_t due[METER_GROUP + FLOW_BLOCK], hash[METER_GROUP + FLOW_BLOCK];
 
-	for (uint32_t block = 0; block * FLOW_BLOCK < m->store.used; block++)
-		if (m->store.due_in[block] <= tick)
-			sweep_block(m, block, tick);
-	if (m->store.active == 0)
-		flow_store_rewind(&m->store);
+	for (uint32_t block = 0; block < blocks;) {
+		const uint32_t first = block;
+		uint32_t n = 0;
+
+		for (; block < blocks && n < METER_GROUP; block++)
+			if (block_due(s, block, tick))
+				n += list_due(s, block, tick, due + n);
+		look_at_all(m, due, hash, n, tick);
+		for (uint32_t i = first; i < block; i++)
+			if (block_due(s, i, tick))
+				s->due_in[i] = earliest(&s->check_at[i * FLOW_BLOCK]);
+	}
+	if (s->active == 0)
+		flow_store_rewind(s);
 }
 
 /* ---- time ---- */

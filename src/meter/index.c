@@ -2,7 +2,10 @@
 
 #include "meter/memory.h"
 
-enum { SLOTS_AT_FIRST_LOG2 = 12 };
+enum {
+	SLOTS_AT_FIRST_LOG2 = 12,
+	HUGE_FROM = 1 << 20, /* octets: half a huge page */
+};
 
 static size_t octets(const struct flow_index *x)
 {
@@ -13,6 +16,8 @@ static bool make(struct flow_index *x, uint32_t slots_log2)
 {
 	*x = (struct flow_index){.mask = (1u << slots_log2) - 1, .shift = 32 - slots_log2};
 	x->slots = memory_reserve(octets(x));
+	if (x->slots && octets(x) >= HUGE_FROM)
+		memory_make_huge(x->slots);
 	return x->slots != NULL;
 }
 

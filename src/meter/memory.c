@@ -27,8 +27,18 @@ void *memory_reserve(size_t octets)
 		munmap(aligned + size, huge_page - before);
 	if (size > huge_page) /* only advice: without it all works, slower */
 		madvise(aligned + huge_page, size - huge_page, MADV_HUGEPAGE);
-	madvise(aligned, huge_page, MADV_NOHUGEPAGE);
 	return aligned;
+}
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1 */
+#endif
+
+void memory_make_huge(void *memory)
+{
+	if (madvise(memory, huge_page, MADV_HUGEPAGE) == 0)
+		madvise(memory, huge_page,
+			MADV_COLLAPSE); /* what is there already; later, on older kernels */
 }
 
 void memory_release(void *memory, size_t octets)

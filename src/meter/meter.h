@@ -16,8 +16,8 @@
 enum direction_filter { DIRECTIONS_BOTH, DIRECTIONS_SENDING, DIRECTIONS_RECEIVED };
 
 struct meter_options {
-	uint32_t max_flows;  /* open flows at most; the oldest idle ones make room (end reason 5) */
-	int64_t idle_ns;     /* 0: every packet is a flow of its own */
+	uint32_t max_flows; /* open flows at most, 1 to 2^26; the oldest idle ones make room (end reason 5) */
+	int64_t idle_ns;    /* 0: every packet is a flow of its own */
 	int64_t interval_ns; /* interim records of long flows; 0: none */
 	int64_t linger_ns;   /* how long a TCP flow stays after FIN both ways or RST, for the last ACK */
 	enum direction_filter directions;

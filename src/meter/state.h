@@ -10,8 +10,11 @@
 /* The sweep's unit of time, 67 ms: a flow's check_at is 4 octets and lasts for years. */
 enum { TICK_LOG2 = 26 };
 
-/* Between two sweeps at most; with a tick's rounding a flow ends a third of a second late. */
-#define SWEEP_NS ((int64_t)1 << 28)
+/* Between two sweeps at most; with a tick's rounding a flow ends 0.6 s late. */
+#define SWEEP_NS ((int64_t)1 << 29)
+
+/* Flows whose cache misses overlap. */
+enum { METER_GROUP = 256 };
 
 /* Packets may be out of order by less than this; more is a clock that was set back. */
 #define CLOCK_STEP_NS (3600 * NS_PER_S)

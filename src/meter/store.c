@@ -2,6 +2,11 @@
 
 #include "meter/memory.h"
 
+/* From here on the first flows, which in real traffic are the busy ones, are worth a huge page: 1 MiB is in
+ * use.
+ */
+enum { HUGE_FROM = (1 << 20) / sizeof(struct flow_hot) };
+
 static size_t blocks(uint32_t capacity)
 {
 	return ((size_t)capacity + FLOW_BLOCK - 1) / FLOW_BLOCK;
@@ -14,7 +19,7 @@ enum status flow_store_init(struct flow_store *s, uint32_t capacity, bool phases
 		.vacant = FLOW_NONE,
 		.hot = memory_reserve(capacity * sizeof *s->hot),
 		.cold = memory_reserve(capacity * sizeof *s->cold),
-		.check_at = memory_reserve(capacity * sizeof *s->check_at),
+		.check_at = memory_reserve(blocks(capacity) * FLOW_BLOCK * sizeof *s->check_at),
 		.phase = phases ? memory_reserve(capacity * sizeof *s->phase) : NULL,
 		.due_in = memory_reserve(blocks(capacity) * sizeof *s->due_in),
 	};
@@ -28,7 +33,7 @@ void flow_store_fini(struct flow_store *s)
 {
 	memory_release(s->hot, s->capacity * sizeof *s->hot);
 	memory_release(s->cold, s->capacity * sizeof *s->cold);
-	memory_release(s->check_at, s->capacity * sizeof *s->check_at);
+	memory_release(s->check_at, blocks(s->capacity) * FLOW_BLOCK * sizeof *s->check_at);
 	memory_release(s->phase, s->capacity * sizeof *s->phase);
 	memory_release(s->due_in, blocks(s->capacity) * sizeof *s->due_in);
 	*s = (struct flow_store){0};
@@ -44,8 +49,14 @@ uint32_t flow_store_take(struct flow_store *s, const struct flow_key *key)
 		if (s->used == s->capacity)
 			return FLOW_NONE;
 		flow = s->used++;
-		if (flow % FLOW_BLOCK == 0) /* the first of a block that was never due before */
+		if (flow == HUGE_FROM && !s->huge) {
+			memory_make_huge(s->hot);
+			s->huge = true;
+		}
+		if (flow % FLOW_BLOCK == 0) { /* a block that was not there before */
 			s->due_in[flow / FLOW_BLOCK] = TICK_NEVER;
+			memset(&s->check_at[flow], 0xff, FLOW_BLOCK * sizeof *s->check_at);
+		}
 	}
 	s->hot[flow] = (struct flow_hot){.key = *key};
 	s->check_at[flow] = TICK_NEVER;
@@ -70,5 +81,6 @@ void flow_store_rewind(struct flow_store *s)
 
 size_t flow_store_flow_size(const struct flow_store *s)
 {
-	return sizeof *s->hot + sizeof *s->cold + sizeof *s->check_at + (s->phase ? sizeof *s->phase : 0);
+	return sizeof *s->hot + sizeof *s->cold + sizeof *s->check_at + sizeof *s->due_in / FLOW_BLOCK +
+	       (s->phase ? sizeof *s->phase : 0);
 }

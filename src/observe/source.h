@@ -26,9 +26,25 @@ struct source_options {
 struct source_statistics {
 	uint64_t packets;          /* handed over in batches */
 	uint64_t dropped_packets;  /* lost in the kernel before we could read them (PACKET_STATISTICS) */
-	uint64_t excluded_packets; /* our own export traffic, left out on purpose */
+	uint64_t excluded_packets; /* our own export traffic, left out on purpose; 0 where the kernel leaves
+				      it out before anyone counts (af_packet) */
 	uint64_t octets;           /* frame octets handed over */
 	int64_t first_drop_wall_ms, last_drop_wall_ms; /* when drops were noticed; 0 = never */
+};
+
+/* What happened to an observation point. A POINT_DOWN comes after the last packet of the point and before the
+ * point table is changed: open flows are ended and exported with the ifindex that they were seen on. A
+ * POINT_UP comes when the table has the new ifindex, before the first packet from it. What stands in the
+ * table as up when open returns gets no POINT_UP. */
+enum point_change {
+	POINT_UP,      /* the interface is there: a new point, or an old one again */
+	POINT_DOWN,    /* set down, deleted, renamed: end the flows of this point */
+	POINT_CHANGED, /* name or description in the table are new; flows go on */
+};
+
+struct point_event {
+	uint32_t point; /* index in the point table */
+	enum point_change change;
 };
 
 struct packet_source_type {
@@ -49,9 +65,14 @@ struct packet_source_type {
 	enum status (*read)(struct packet_source *, struct packet_batch *batch, struct error *err);
 	void (*release)(struct packet_source *, struct packet_batch *batch);
 
-	/* Frames of this UDP/TCP conversation with a collector are our own: never hand them over. NULL: not
-	 * needed. Addresses as in struct sockaddr; may be called again when a session's local port changes.
-	 */
+	/* 1: *event is filled; 0: nothing more now. Call it until it answers 0 before every read, with no
+	 * batch held: this is where a live source looks after its interfaces. NULL: points never change. */
+	int (*next_event)(struct packet_source *, struct point_event *event);
+
+	/* Frames of this UDP/TCP conversation with a collector, both directions, are our own: never hand them
+	 * over. NULL: not needed. Addresses as in struct sockaddr, both of one family; a local address or
+	 * port of zero means any. May be called again when a session's local port changes: of one collector's
+	 * conversations the newest four count. ERR_USAGE, ERR_LIMIT (too many collectors), ERR_SYSTEM. */
 	enum status (*exclude)(struct packet_source *, const struct sockaddr *local,
 			       const struct sockaddr *remote);
 

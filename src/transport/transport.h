@@ -3,6 +3,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 #include "base/error.h"
@@ -34,6 +35,10 @@ struct transport_type {
 	enum status (*open)(struct transport **out, const struct endpoint *to,
 			    const struct transport_options *options, struct error *err);
 
+	/* Housekeeping, once before a turn of sending: take in errors that the network reported, finish name
+	 * look-ups, try to connect again when it is time. Never blocks. NULL: nothing to do. */
+	void (*service)(struct transport *);
+
 	/* Octets that the next message may have at most (path MTU less headers; RFC 7011 10.3.3: 512-octet
 	 * packets where the path MTU is unknown). */
 	size_t (*message_limit)(struct transport *);
@@ -43,6 +48,10 @@ struct transport_type {
 	 * ERR_SYSTEM: this message is lost, the transport goes on (an ICMP error on UDP). */
 	enum status (*send)(struct transport *, struct span message, struct error *err);
 
+	/* Whatever was sent is out of our hands: a file is on its way to the disk. ERR_SYSTEM with the path.
+	 * NULL: nothing is held back. */
+	enum status (*flush)(struct transport *, struct error *err);
+
 	/* Counts every event after which the peer may have lost its templates: a new connection, an ICMP
 	 * error, a host name that resolved to another address. A session whose number differs from the one it
 	 * saw last sends templates (and on a reliable transport starts a new Transport Session). */
@@ -51,14 +60,16 @@ struct transport_type {
 	int (*poll_fd)(const struct transport *); /* -1: none */
 	bool (*addresses)(const struct transport *, struct sockaddr_storage *local,
 			  struct sockaddr_storage *remote);
-	void (*close)(struct transport *); /* flushes a file to disk */
+	void (*close)(struct transport *); /* flush first when its answer matters */
 };
 
 /* First member of every transport. */
 struct transport {
 	const struct transport_type *type;
+	uint64_t errors; /* events that cost or delayed a message: ICMP errors, no route, failed writes */
 };
 
+extern const struct transport_type udp_transport, file_transport;
 extern const struct transport_type *const transports[]; /* NULL at the end */
 
 /* Parse SCHEME/HOST:PORT. ERR_USAGE names what was seen and what is allowed; ERR_UNSUPPORTED for a scheme

@@ -8,7 +8,7 @@
 #include "meter/state.h"
 #include "workload.h"
 
-enum { CHUNK = 64 * 1024 };
+enum { CHUNK = 16 * 1024 };
 
 struct totals {
 	uint64_t packets, octets, records;

@@ -87,12 +87,13 @@ static int64_t parse_time(const char *text)
 {
 	char *end;
 	const int64_t seconds = strtoll(text, &end, 10);
+	const int64_t most = INT64_MAX / NS_PER_S - 1;
 	int64_t ns = 0;
 
 	if (*end == '.')
 		for (int i = 1; i <= 9; i++)
 			ns = ns * 10 + (end[i] >= '0' && end[i] <= '9' ? end[i] - '0' : 0);
-	return seconds * NS_PER_S + ns;
+	return (seconds < most ? seconds : most) * NS_PER_S + ns;
 }
 
 static void read_row(char *line, struct flow_set *set)

@@ -1,0 +1,64 @@
+#include "daemon/device.h"
+
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+/* Nobody else's sequence can be mixed up with ours in a file of our own. */
+static bool only_files(const struct exporter_options *options)
+{
+	for (uint32_t i = 0; i < options->collector_count; i++)
+		if (options->collector[i].type->default_port != 0)
+			return false;
+	return true;
+}
+
+enum status device_init(struct device *device, struct settings *settings, const struct logger *log,
+			struct error *err)
+{
+	enum status status;
+
+	memset(device, 0, sizeof *device);
+	device->settings = settings;
+	device->log = *log;
+	device->domain_hold = -1;
+	if (settings->exporter.domain == 0)
+		settings->exporter.domain =
+			only_files(&settings->exporter) ? 1 : domain_claim(&device->domain_hold);
+	if (getrandom(settings->meter.hash_key, sizeof settings->meter.hash_key, 0) < 0)
+		return error_errno(err, "no random octets for the hash key");
+	status = exporter_new(&device->exporter, &settings->exporter, &device->points, &device->log, err);
+	if (status == OK)
+		status = meter_new(&device->meter, &settings->meter, &device->points, exporter_put,
+				   device->exporter, err);
+	if (status != OK)
+		device_fini(device);
+	return status;
+}
+
+void device_fini(struct device *device)
+{
+	if (device->source)
+		device->source->type->close(device->source);
+	meter_free(device->meter);
+	exporter_free(device->exporter);
+	if (device->domain_hold >= 0)
+		close(device->domain_hold);
+	device->source = NULL;
+	device->meter = NULL;
+	device->exporter = NULL;
+	device->domain_hold = -1;
+}
+
+void device_update_control(struct device *device)
+{
+	struct exporter_control control = {
+		.idle_ns = device->settings->meter.idle_ns,
+		.interval_ns = device->settings->meter.interval_ns,
+	};
+
+	meter_statistics(device->meter, &control.meter);
+	if (device->source)
+		device->source->type->statistics(device->source, &control.source);
+	exporter_control(device->exporter, &control);
+}

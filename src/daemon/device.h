@@ -1,0 +1,50 @@
+/* device.h: an IPFIX Device (RFC 5470 section 2): observation points, one Metering Process, one Exporting
+ * Process, put together and run until the end of its packets or until it is told to stop. */
+#pragma once
+
+#include <stdio.h>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "config/settings.h"
+#include "export/exporter.h"
+#include "meter/meter.h"
+#include "observe/point.h"
+#include "observe/source.h"
+
+struct device {
+	const struct settings *settings; /* borrowed */
+	struct logger log;
+	struct point_table points;
+	struct meter *meter;
+	struct exporter *exporter;
+	struct packet_source *source;
+	int domain_hold;         /* see domain_claim */
+	uint64_t reported_drops; /* what the log has already told */
+};
+
+/* Make the meter and the exporter of `settings` (which must outlive the device). A domain of 0 is chosen
+ * here. `settings` has at least one collector. */
+MUST_CHECK enum status device_init(struct device *device, struct settings *settings, const struct logger *log,
+				   struct error *err);
+void device_fini(struct device *device);
+
+/* Meter a capture file to its end ("-": standard input); packet time drives all timers, so the records are
+ * the same at every run. ERR_FORMAT: the file is damaged or cut short; what was whole before has been metered
+ * and exported all the same. */
+MUST_CHECK enum status device_run_capture(struct device *device, const char *path, struct error *err);
+
+/* Meter live interfaces until SIGTERM or SIGINT, then export every open flow. */
+MUST_CHECK enum status device_run_live(struct device *device, struct error *err);
+
+/* Hand the counters of meter and source to the exporter, for its options records. */
+void device_update_control(struct device *device);
+
+/* All counters as one JSON object on one line. */
+void device_report(const struct device *device, FILE *out);
+
+/* Observation Domain ID for a process that was given none: the smallest number from 1 up that no other
+ * running weir in this network namespace holds, so that two of them on one host never share a sequence (RFC
+ * 7011 section 3.1). *hold keeps it until it is closed; -1 when no number could be held (then 1 is answered).
+ */
+uint32_t domain_claim(int *hold);

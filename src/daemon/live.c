@@ -1,0 +1,234 @@
+/* live.c: the device over live interfaces: one event loop, phases visible. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "daemon/device.h"
+
+enum {
+	TICK_MS = 250,          /* expiry and sending never wait longer */
+	BATCHES_PER_TURN = 64,  /* then signals and timers get their turn */
+	CONTROL_EVERY_TICKS = 4 /* counters reach the exporter once a second */
+};
+
+struct live {
+	struct device *device;
+	uv_loop_t loop;
+	uv_poll_t packets;
+	uv_timer_t tick;
+	uv_idle_t more; /* runs while the exporter has more to send than one turn takes */
+	uv_signal_t terminate, interrupt;
+	struct packet_batch batch;
+	uint32_t ticks;
+	enum status status; /* of the first thing that failed */
+	struct error error;
+};
+
+static void on_more(uv_idle_t *idle);
+
+/* Interfaces came, went or changed: close the flows of what is gone, tell the collectors. */
+static void take_events(struct device *device)
+{
+	const struct packet_source_type *type = device->source->type;
+	struct point_event event;
+
+	while (type->next_event && type->next_event(device->source, &event)) {
+		if (event.change == POINT_DOWN)
+			meter_flush_point(device->meter, event.point);
+		else
+			exporter_interfaces_changed(device->exporter);
+	}
+}
+
+static void serve_exporter(struct live *live)
+{
+	exporter_service(live->device->exporter, mono_now(), wall_now());
+	if (exporter_busy(live->device->exporter))
+		uv_idle_start(&live->more, on_more);
+	else
+		uv_idle_stop(&live->more);
+}
+
+static void on_more(uv_idle_t *idle)
+{
+	serve_exporter(idle->data);
+}
+
+static void on_packets(uv_poll_t *handle, int status, int events)
+{
+	struct live *live = handle->data;
+	struct device *device = live->device;
+	const struct packet_source_type *type = device->source->type;
+	enum status read = OK;
+
+	for (int n = 0; n < BATCHES_PER_TURN; n++) {
+		take_events(device);
+		read = type->read(device->source, &live->batch, &live->error);
+		if (read != OK)
+			break;
+		meter_observe(device->meter, &live->batch);
+		type->release(device->source, &live->batch);
+	}
+	serve_exporter(live);
+	if (read != OK && read != AGAIN) {
+		live->status = read;
+		uv_stop(&live->loop);
+	}
+}
+
+/* The kernel dropped packets before we could read them: say so when it happens, with the sum so far. */
+static void report_drops(struct device *device)
+{
+	struct source_statistics s;
+
+	device->source->type->statistics(device->source, &s);
+	if (s.dropped_packets > device->reported_drops)
+		log_warn(&device->log,
+			 "%" PRIu64 " packets lost in the kernel's ring (%" PRIu64
+			 " since the start); RingSize is a setting",
+			 s.dropped_packets - device->reported_drops, s.dropped_packets);
+	device->reported_drops = s.dropped_packets;
+}
+
+/* What we send to collectors is not traffic of the overlay's users. Addresses are asked for again, because a
+ * session may get a new one. */
+static void exclude_own_traffic(struct device *device)
+{
+	const struct packet_source_type *type = device->source->type;
+
+	for (uint32_t i = 0; type->exclude && i < exporter_session_count(device->exporter); i++) {
+		struct sockaddr_storage local, remote;
+
+		if (exporter_session_addresses(device->exporter, i, &local, &remote))
+			(void)type->exclude(device->source, (struct sockaddr *)&local,
+					    (struct sockaddr *)&remote);
+	}
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+	struct live *live = timer->data;
+	struct device *device = live->device;
+
+	take_events(device);
+	meter_advance(device->meter, mono_now(), wall_now().ns - mono_now().ns);
+	if (++live->ticks % CONTROL_EVERY_TICKS == 0) {
+		device_update_control(device);
+		report_drops(device);
+		exclude_own_traffic(device);
+	}
+	serve_exporter(live);
+}
+
+static void on_signal(uv_signal_t *signal, int number)
+{
+	struct live *live = signal->data;
+
+	log_info(&live->device->log, "%s: exporting the open flows", strsignal(number));
+	uv_stop(&live->loop);
+}
+
+static int start_handles(struct live *live)
+{
+	const int fd = live->device->source->type->poll_fd(live->device->source);
+	int r;
+
+	live->packets.data = live->tick.data = live->more.data = live->terminate.data = live->interrupt.data =
+		live;
+	if ((r = uv_poll_init(&live->loop, &live->packets, fd)) < 0 ||
+	    (r = uv_timer_init(&live->loop, &live->tick)) < 0 ||
+	    (r = uv_idle_init(&live->loop, &live->more)) < 0 ||
+	    (r = uv_signal_init(&live->loop, &live->terminate)) < 0 ||
+	    (r = uv_signal_init(&live->loop, &live->interrupt)) < 0 ||
+	    (r = uv_poll_start(&live->packets, UV_READABLE, on_packets)) < 0 ||
+	    (r = uv_timer_start(&live->tick, on_tick, TICK_MS, TICK_MS)) < 0 ||
+	    (r = uv_signal_start(&live->terminate, on_signal, SIGTERM)) < 0 ||
+	    (r = uv_signal_start(&live->interrupt, on_signal, SIGINT)) < 0)
+		return r;
+	return 0;
+}
+
+static void close_handle(uv_handle_t *handle, void *arg)
+{
+	uv_close(handle, NULL);
+}
+
+/* Packets that are already in the ring still count: read until there is none. Bounded, because new ones may
+ * keep coming. */
+static void drain(struct live *live)
+{
+	const struct packet_source_type *type = live->device->source->type;
+
+	for (int n = 0; n < BATCHES_PER_TURN * 16; n++) {
+		take_events(live->device);
+		if (type->read(live->device->source, &live->batch, NULL) != OK)
+			break;
+		meter_observe(live->device->meter, &live->batch);
+		type->release(live->device->source, &live->batch);
+	}
+}
+
+static enum status run_loop(struct live *live, struct error *err)
+{
+	enum status status;
+	int r;
+
+	if ((r = uv_loop_init(&live->loop)) < 0)
+		return error_set(err, ERR_SYSTEM, "event loop: %s", uv_strerror(r));
+	if ((r = start_handles(live)) < 0) {
+		status = error_set(err, ERR_SYSTEM, "event loop: %s", uv_strerror(r));
+	} else {
+		uv_run(&live->loop, UV_RUN_DEFAULT);
+		status = live->status;
+		if (status != OK)
+			error_set(err, status, "%s", live->error.text);
+	}
+	uv_walk(&live->loop, close_handle, NULL);
+	uv_run(&live->loop, UV_RUN_DEFAULT);
+	uv_loop_close(&live->loop);
+	return status;
+}
+
+static void interface_list(const struct settings *settings, char *out, size_t size)
+{
+	size_t used = 0;
+
+	out[0] = 0;
+	for (uint32_t i = 0; i < settings->point_count && used < size; i++)
+		used += (size_t)snprintf(out + used, size - used, "%s%s", i ? "," : "", settings->point[i]);
+}
+
+enum status device_run_live(struct device *device, struct error *err)
+{
+	char interfaces[SETTINGS_POINTS_MAX * (POINT_NAME_MAX + 1)];
+	struct source_options options = {
+		.points = &device->points,
+		.log = &device->log,
+		.ring_octets = device->settings->ring_octets,
+		.snap_octets = device->settings->snap_octets,
+	};
+	struct live *live = calloc(1, sizeof *live);
+	enum status status, end;
+
+	if (!live)
+		return error_set(err, ERR_MEMORY, "out of memory");
+	interface_list(device->settings, interfaces, sizeof interfaces);
+	options.spec = interfaces[0] ? interfaces : NULL;
+	status = afpacket_source.open(&device->source, &options, err);
+	if (status == OK) {
+		live->device = device;
+		exclude_own_traffic(device);
+		exporter_interfaces_changed(device->exporter);
+		status = run_loop(live, err);
+		drain(live);
+		meter_flush(device->meter);
+		device_update_control(device);
+		report_drops(device);
+		end = exporter_finish(device->exporter, mono_now(), wall_now(), status == OK ? err : NULL);
+		status = status == OK ? end : status;
+	}
+	free(live);
+	return status;
+}

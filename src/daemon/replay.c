@@ -1,0 +1,69 @@
+/* replay.c: the device over a capture file. */
+#include <unistd.h>
+
+#include "daemon/device.h"
+#include "observe/capture.h"
+
+enum { PROGRESS_BATCHES = 1024 }; /* look at the clock once in so many batches */
+
+/* One line that rewrites itself, only for a person at a terminal. */
+static void show_progress(const struct device *device, const char *path, struct mono_ns started, bool last)
+{
+	uint64_t done, total;
+
+	if (device->log.level < LOG_INFO || !isatty(STDERR_FILENO))
+		return;
+	const double seconds = (double)(mono_now().ns - started.ns) / NS_PER_S;
+	if (seconds < 1)
+		return;
+	capture_progress(device->source, &done, &total);
+	if (last)
+		fprintf(stderr, "\r\033[K");
+	else if (total)
+		fprintf(stderr, "\r\033[K%s: %3.0f %%, %.0f MB/s", path, 100.0 * (double)done / (double)total,
+			(double)done / seconds / 1e6);
+	else
+		fprintf(stderr, "\r\033[K%s: %.0f MB, %.0f MB/s", path, (double)done / 1e6,
+			(double)done / seconds / 1e6);
+}
+
+static enum status read_all(struct device *device, const char *path, struct mono_ns *packet_time,
+			    struct error *err)
+{
+	const struct packet_source_type *type = device->source->type;
+	const struct mono_ns started = mono_now();
+	struct mono_ns shown = started;
+	struct packet_batch batch;
+	enum status status;
+
+	for (uint64_t n = 1; (status = type->read(device->source, &batch, err)) == OK; n++) {
+		*packet_time = batch.packet[batch.count - 1].time;
+		meter_observe(device->meter, &batch);
+		type->release(device->source, &batch);
+		exporter_service(device->exporter, *packet_time, (struct wall_ns){packet_time->ns});
+		if (n % PROGRESS_BATCHES == 0 && mono_now().ns - shown.ns > NS_PER_S / 5) {
+			shown = mono_now();
+			show_progress(device, path, started, false);
+		}
+	}
+	show_progress(device, path, started, true);
+	return status == END ? OK : status;
+}
+
+enum status device_run_capture(struct device *device, const char *path, struct error *err)
+{
+	const struct source_options options = {.spec = path, .points = &device->points, .log = &device->log};
+	struct mono_ns packet_time = {0};
+	enum status status, end;
+
+	status = capture_source.open(&device->source, &options, err);
+	if (status != OK)
+		return status;
+	exporter_interfaces_changed(device->exporter);
+	status = read_all(device, path, &packet_time, err);
+	meter_flush(device->meter);
+	device_update_control(device);
+	end = exporter_finish(device->exporter, packet_time, (struct wall_ns){packet_time.ns},
+			      status == OK ? err : NULL);
+	return status == OK ? end : status;
+}

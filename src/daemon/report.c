@@ -1,0 +1,87 @@
+#include <jansson.h>
+
+#include "daemon/device.h"
+
+static json_t *number(uint64_t n)
+{
+	return json_integer((json_int_t)n);
+}
+
+static json_t *meter_report(const struct device *device)
+{
+	static const char *const reasons[] = {[END_IDLE] = "idle",
+					      [END_ACTIVE] = "active",
+					      [END_DETECTED] = "end",
+					      [END_FORCED] = "forced",
+					      [END_RESOURCES] = "resources"};
+	struct meter_statistics m;
+	json_t *o = json_object(), *frames = json_object(), *records = json_object();
+
+	meter_statistics(device->meter, &m);
+	json_object_set_new(o, "packets", number(m.packets));
+	json_object_set_new(o, "octets", number(m.octets));
+	json_object_set_new(o, "filteredPackets", number(m.filtered_packets));
+	json_object_set_new(o, "filteredOctets", number(m.filtered_octets));
+	for (int i = 0; i < DECODE_OUTCOME_COUNT; i++)
+		json_object_set_new(frames, decode_outcome_names[i], number(m.outcome[i]));
+	json_object_set_new(o, "frames", frames);
+	json_object_set_new(o, "fragmentsJoined", number(m.fragments_joined));
+	json_object_set_new(o, "fragmentsUnjoined", number(m.fragments_unjoined));
+	json_object_set_new(o, "flows", number(m.flows_created));
+	json_object_set_new(o, "activeFlows", number(m.active_flows));
+	json_object_set_new(o, "evictedFlows", number(m.evicted));
+	json_object_set_new(o, "clockSteps", number(m.clock_steps));
+	for (int i = END_IDLE; i <= END_RESOURCES; i++)
+		json_object_set_new(records, reasons[i], number(m.records[i]));
+	json_object_set_new(o, "records", records);
+	return o;
+}
+
+static json_t *source_report(const struct device *device)
+{
+	struct source_statistics s = {0};
+	json_t *o = json_object();
+
+	if (device->source)
+		device->source->type->statistics(device->source, &s);
+	json_object_set_new(o, "packets", number(s.packets));
+	json_object_set_new(o, "octets", number(s.octets));
+	json_object_set_new(o, "droppedPackets", number(s.dropped_packets));
+	json_object_set_new(o, "excludedPackets", number(s.excluded_packets));
+	return o;
+}
+
+static json_t *session_report(const struct device *device, uint32_t i)
+{
+	struct session_statistics s;
+	char name[512];
+	json_t *o = json_object();
+
+	exporter_session_statistics(device->exporter, i, &s);
+	endpoint_print(exporter_session_endpoint(device->exporter, i), name, sizeof name);
+	json_object_set_new(o, "collector", json_string(name));
+	json_object_set_new(o, "messages", number(s.messages));
+	json_object_set_new(o, "octets", number(s.octets));
+	json_object_set_new(o, "dataRecords", number(s.data_records));
+	json_object_set_new(o, "flowRecords", number(s.flow_records));
+	json_object_set_new(o, "notSentFlows", number(s.not_sent_flows));
+	json_object_set_new(o, "notSentPackets", number(s.not_sent_packets));
+	json_object_set_new(o, "notSentOctets", number(s.not_sent_octets));
+	json_object_set_new(o, "errors", number(s.errors));
+	json_object_set_new(o, "templateRefreshes", number(s.template_refreshes));
+	return o;
+}
+
+void device_report(const struct device *device, FILE *out)
+{
+	json_t *o = json_object(), *collectors = json_array();
+
+	json_object_set_new(o, "source", source_report(device));
+	json_object_set_new(o, "meter", meter_report(device));
+	for (uint32_t i = 0; i < exporter_session_count(device->exporter); i++)
+		json_array_append_new(collectors, session_report(device, i));
+	json_object_set_new(o, "collectors", collectors);
+	json_dumpf(o, out, JSON_COMPACT | JSON_PRESERVE_ORDER);
+	fputc('\n', out);
+	json_decref(o);
+}

@@ -1,0 +1,357 @@
+#include "export/exporter.h"
+
+#include <poll.h>
+#include <stdlib.h>
+
+#include "export/session.h"
+
+/* One turn's share of each collector: 64 messages of 1400 octets are about 0.3 ms of system calls, well under
+ * what a packet ring holds. */
+enum { MESSAGES_PER_TURN = 64 };
+
+enum {
+	RING_DEFAULT = 1 << 22,
+	RING_SMALLEST = 1 << 16,
+	RING_LARGEST = 1 << 30,
+	GIVE_UP_SHARE = 8, /* of the ring, when a collector is too slow: not record by record */
+	PROCESS_ID = 1,    /* one Metering Process and one Exporting Process in a device */
+	FINISH_POLL_MS = 10,
+};
+
+/* At the end a collector that takes nothing is waited for, but not for ever. */
+#define FINISH_WAIT_NS (2 * NS_PER_S)
+
+struct exporter {
+	struct session_context context;
+	struct moment last; /* given to the last service: what files are told */
+	struct moment real; /* what collectors over the network are told */
+	uint32_t session_count;
+	bool busy;
+	void *ring_memory;
+	struct session *session[COLLECTOR_MAX];
+};
+
+/* Header, the largest template in its set, the largest record in its set. */
+static size_t smallest_message(const struct session_context *context)
+{
+	uint8_t octets[TEMPLATE_RECORD_MAX];
+	size_t template = 0, record = 0;
+
+	for (uint32_t i = 0; i < TEMPLATE_COUNT; i++) {
+		const struct layout *layout = &context->layout[i];
+		const size_t length = layout_template(layout, octets);
+
+		template = length > template ? length : template;
+		record = layout->record_length > record ? layout->record_length : record;
+	}
+	return IPFIX_HEADER_LENGTH + 2 * IPFIX_SET_HEADER_LENGTH + template + record;
+}
+
+static enum status check_options(const struct exporter_options *o, size_t smallest, struct error *err)
+{
+	if (o->collector_count > COLLECTOR_MAX)
+		return error_set(err, ERR_LIMIT, "%u collectors; allowed: %d", o->collector_count,
+				 COLLECTOR_MAX);
+	if (o->max_message && o->max_message < smallest)
+		return error_set(err, ERR_USAGE,
+				 "messages of %u octets hold no record; allowed: %zu to 65535",
+				 o->max_message, smallest);
+	return OK;
+}
+
+static enum status make_ring(struct exporter *e, uint32_t wanted, struct error *err)
+{
+	uint32_t capacity = RING_SMALLEST;
+
+	wanted = wanted ? wanted : RING_DEFAULT;
+	while (capacity < wanted && capacity < RING_LARGEST)
+		capacity *= 2;
+	const uint64_t size = (ring_footprint(capacity) + 63) & ~63ULL;
+	e->ring_memory = aligned_alloc(64, size);
+	if (!e->ring_memory)
+		return error_set(err, ERR_MEMORY, "exporter: no memory for a ring of %u octets", capacity);
+	e->context.ring = ring_init(e->ring_memory, capacity);
+	return OK;
+}
+
+static enum status open_sessions(struct exporter *e, struct error *err)
+{
+	const struct exporter_options *o = &e->context.options;
+
+	for (uint32_t i = 0; i < o->collector_count; i++) {
+		struct session *s = e->session[i] = calloc(1, sizeof *s);
+
+		if (!s)
+			return error_set(err, ERR_MEMORY, "exporter: no memory for a session");
+		e->session_count++;
+		const enum status st = session_open(s, &e->context, &o->collector[i], err);
+		if (st != OK)
+			return st;
+	}
+	return OK;
+}
+
+enum status exporter_new(struct exporter **out, const struct exporter_options *options,
+			 const struct point_table *points, const struct logger *log, struct error *err)
+{
+	struct exporter *e = calloc(1, sizeof *e);
+
+	if (!e)
+		return error_set(err, ERR_MEMORY, "exporter: out of memory");
+	e->context.options = *options;
+	e->context.points = points;
+	e->context.log = log;
+	e->context.facts.domain = options->domain;
+	e->context.facts.metering_process = e->context.facts.exporting_process = PROCESS_ID;
+	layout_make_flows(e->context.layout);
+	options_make(e->context.layout + FLOW_LAYOUT_COUNT);
+	e->context.smallest_message = smallest_message(&e->context);
+	enum status st = check_options(options, e->context.smallest_message, err);
+	if (st == OK)
+		st = make_ring(e, options->ring_octets, err);
+	if (st == OK)
+		st = open_sessions(e, err);
+	if (st != OK) {
+		exporter_free(e);
+		return st;
+	}
+	*out = e;
+	return OK;
+}
+
+void exporter_free(struct exporter *e)
+{
+	if (!e)
+		return;
+	for (uint32_t i = 0; i < e->session_count; i++) {
+		session_close(e->session[i]);
+		free(e->session[i]);
+	}
+	free(e->ring_memory);
+	free(e);
+}
+
+/* What every session is done with may be overwritten. Without a session nothing is kept. */
+static void release_ring(struct exporter *e)
+{
+	uint64_t done = ring_head(e->context.ring);
+
+	for (uint32_t i = 0; i < e->session_count; i++)
+		done = e->session[i]->sent_to < done ? e->session[i]->sent_to : done;
+	ring_release(e->context.ring, done);
+}
+
+static void set_time(struct exporter *e, struct mono_ns now, struct wall_ns wall)
+{
+	e->last = (struct moment){now, wall};
+	e->real = e->context.options.packet_time ? (struct moment){mono_now(), wall_now()} : e->last;
+}
+
+static const struct moment *time_of(const struct exporter *e, const struct session *s)
+{
+	return s->file ? &e->last : &e->real;
+}
+
+void exporter_service(struct exporter *e, struct mono_ns now, struct wall_ns wall)
+{
+	if (!e->context.facts.started_ms)
+		e->context.facts.started_ms = (uint64_t)wall_ms(wall);
+	set_time(e, now, wall);
+	e->busy = false;
+	for (uint32_t i = 0; i < e->session_count; i++) {
+		if (session_turn(e->session[i], &e->context, *time_of(e, e->session[i]), MESSAGES_PER_TURN,
+				 false) == TURN_MORE)
+			e->busy = true;
+	}
+	release_ring(e);
+}
+
+bool exporter_busy(const struct exporter *e)
+{
+	return e->busy;
+}
+
+/* The ring is full: send; and where a collector does not take it, give up its oldest records. */
+static void make_room(struct exporter *e, const struct flow_record *newest)
+{
+	struct ring *ring = e->context.ring;
+	const uint64_t share = ring_capacity(ring) / GIVE_UP_SHARE;
+
+	if (e->last.wall.ns == 0) /* not served yet: the best time we know */
+		set_time(e, e->last.now, (struct wall_ns){(int64_t)newest->end_ms * NS_PER_MS});
+	do {
+		exporter_service(e, e->last.now, e->last.wall);
+		if (ring_head(ring) - ring_tail(ring) + share <= ring_capacity(ring))
+			return;
+	} while (e->busy);
+	for (uint32_t i = 0; i < e->session_count; i++)
+		session_give_up(e->session[i], &e->context, ring_tail(ring) + share,
+				time_of(e, e->session[i])->wall);
+	release_ring(e);
+}
+
+void exporter_put(void *exporter, const struct flow_record *record)
+{
+	struct exporter *e = exporter;
+	const uint32_t number = layout_of(record);
+	const struct layout *layout = &e->context.layout[number];
+	uint8_t *at = ring_reserve(e->context.ring, layout->record_length);
+
+	if (!at) {
+		make_room(e, record);
+		at = ring_reserve(e->context.ring, layout->record_length);
+	}
+	if (!at) {
+		for (uint32_t i = 0; i < e->session_count; i++)
+			session_count_lost(e->session[i], &e->context, 1, record->packets, record->octets,
+					   time_of(e, e->session[i])->wall);
+		return;
+	}
+	encode_record(layout, record, at);
+	ring_commit(e->context.ring, (uint16_t)number, layout->record_length, record->packets,
+		    record->octets);
+}
+
+static uint16_t seconds_of(int64_t ns, uint16_t none)
+{
+	if (ns <= 0)
+		return none;
+	return (uint16_t)(ns / NS_PER_S < UINT16_MAX ? ns / NS_PER_S : UINT16_MAX);
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return !a || (b && b < a) ? b : a;
+}
+
+void exporter_control(struct exporter *e, const struct exporter_control *c)
+{
+	struct options_facts *f = &e->context.facts;
+	const struct meter_statistics *m = &c->meter;
+
+	/* Ignored: what the kernel dropped and what could not be decoded. A frame without IP is no packet of
+	 * ours to miss. */
+	f->ignored_packets = c->source.dropped_packets;
+	for (uint32_t i = 0; i < DECODE_OUTCOME_COUNT; i++)
+		f->ignored_packets += i == DECODE_FLOW || i == DECODE_NOT_IP ? 0 : m->outcome[i];
+	f->ignored_octets = m->ignored_octets;
+	f->first_ignored_ms = (uint64_t)earlier(m->first_ignored_wall_ms, c->source.first_drop_wall_ms);
+	f->last_ignored_ms = (uint64_t)(m->last_ignored_wall_ms > c->source.last_drop_wall_ms
+						? m->last_ignored_wall_ms
+						: c->source.last_drop_wall_ms);
+	if (c->started_wall_ms > 0)
+		f->started_ms = (uint64_t)c->started_wall_ms;
+	f->idle_timeout_s = seconds_of(c->idle_ns, 0);
+	f->active_timeout_s = seconds_of(c->interval_ns, UINT16_MAX); /* no interim records: the longest */
+}
+
+void exporter_interfaces_changed(struct exporter *e)
+{
+	for (uint32_t i = 0; i < e->session_count; i++)
+		session_interfaces_due(e->session[i], &e->context);
+}
+
+/* How far the end of each session is. */
+enum ending { ENDING_RECORDS, ENDING_OPTIONS, ENDED };
+
+/* true: something was sent. */
+static bool end_session(struct exporter *e, struct session *s, enum ending *ending)
+{
+	const uint64_t before = s->statistics.messages;
+	const enum turn turn = session_turn(s, &e->context, *time_of(e, s), MESSAGES_PER_TURN, true);
+
+	if (turn == TURN_IDLE && *ending == ENDING_RECORDS) {
+		session_options_due(s, &e->context);
+		*ending = ENDING_OPTIONS;
+		return true;
+	}
+	if (turn == TURN_IDLE)
+		*ending = ENDED;
+	return s->statistics.messages != before;
+}
+
+static void wait_for_room(const struct exporter *e, const enum ending *ending)
+{
+	struct pollfd p[COLLECTOR_MAX];
+	nfds_t count = 0;
+
+	for (uint32_t i = 0; i < e->session_count; i++) {
+		const struct transport *t = e->session[i]->transport;
+
+		if (ending[i] != ENDED && t->type->poll_fd(t) >= 0)
+			p[count++] = (struct pollfd){.fd = t->type->poll_fd(t), .events = POLLOUT};
+	}
+	poll(NULL, 0, count && poll(p, count, FINISH_POLL_MS) > 0 ? 1 : FINISH_POLL_MS);
+}
+
+static void end_sessions(struct exporter *e)
+{
+	enum ending ending[COLLECTOR_MAX] = {ENDING_RECORDS};
+	int64_t until = mono_now().ns + FINISH_WAIT_NS;
+
+	for (;;) {
+		uint32_t open = 0;
+		bool moved = false;
+
+		for (uint32_t i = 0; i < e->session_count; i++) {
+			if (ending[i] != ENDED)
+				moved |= end_session(e, e->session[i], &ending[i]);
+			open += ending[i] != ENDED;
+		}
+		if (open == 0)
+			return;
+		if (mono_now().ns >= until && !moved)
+			return;
+		if (!moved)
+			wait_for_room(e, ending);
+	}
+}
+
+enum status exporter_finish(struct exporter *e, struct mono_ns now, struct wall_ns wall, struct error *err)
+{
+	enum status result = OK;
+
+	set_time(e, now, wall);
+	end_sessions(e);
+	for (uint32_t i = 0; i < e->session_count; i++) {
+		struct session *s = e->session[i];
+		const struct transport_type *type = s->transport->type;
+		enum status st = OK;
+
+		session_give_up(s, &e->context, ring_head(e->context.ring), time_of(e, s)->wall);
+		if (s->statistics.not_sent_flows)
+			log_warn(e->context.log, "collector %s: %llu flow records were not sent",
+				 s->endpoint.host, (unsigned long long)s->statistics.not_sent_flows);
+		if (s->file && *s->failure.text)
+			st = error_set(result == OK ? err : NULL, ERR_SYSTEM, "%s", s->failure.text);
+		else if (type->flush)
+			st = type->flush(s->transport, result == OK ? err : NULL);
+		result = result == OK ? st : result;
+	}
+	release_ring(e);
+	return result;
+}
+
+uint32_t exporter_session_count(const struct exporter *e)
+{
+	return e->session_count;
+}
+
+void exporter_session_statistics(const struct exporter *e, uint32_t session, struct session_statistics *out)
+{
+	*out = e->session[session]->statistics;
+	out->errors = e->session[session]->transport->errors;
+}
+
+const struct endpoint *exporter_session_endpoint(const struct exporter *e, uint32_t session)
+{
+	return &e->session[session]->endpoint;
+}
+
+bool exporter_session_addresses(const struct exporter *e, uint32_t session, struct sockaddr_storage *local,
+				struct sockaddr_storage *remote)
+{
+	const struct transport *t = e->session[session]->transport;
+
+	return t->type->addresses(t, local, remote);
+}

@@ -1,0 +1,182 @@
+#include "export/layout.h"
+
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "ie/ie.h"
+#include "message/writer.h"
+
+enum {
+	IPPROTO_DCCP_NUMBER = 33,
+	IPPROTO_UDPLITE_NUMBER = 136,
+	PROTOCOL_CLASSES = 5,
+	ENTERPRISE_BIT = 0x8000
+};
+
+/* Masks that say what is left out. */
+#define ONLY_IPV4    (FOR_ALL & ~FOR_IPV6)
+#define ONLY_IPV6    (FOR_ALL & ~FOR_IPV4)
+#define WITH_PORTS   (FOR_ALL & ~FOR_ICMP & ~FOR_RAW)
+#define ONLY_TCP     (FOR_ALL & ~FOR_UDP & ~FOR_ICMP & ~FOR_SCTP & ~FOR_RAW)
+#define ONLY_ICMP    (FOR_ALL & ~FOR_TCP & ~FOR_UDP & ~FOR_SCTP & ~FOR_RAW)
+#define ONLY_INGRESS (FOR_ALL & ~FOR_EGRESS)
+#define ONLY_EGRESS  (FOR_ALL & ~FOR_INGRESS)
+#define ONLY_DENIED  (FOR_ALL & ~FOR_ALLOWED)
+
+/* OCTETS: the member is in network byte order. NUMBER: host byte order. KEY_…: part of the Flow Key. */
+#define OCTETS(name, member, length, mask)                                                                   \
+	FIELD_ROW(struct flow_record, name, member, length, FORM_OCTETS, false, mask)
+#define NUMBER(name, member, length, mask)                                                                   \
+	FIELD_ROW(struct flow_record, name, member, length, FORM_NUMBER, false, mask)
+#define KEY_OCTETS(name, member, length, mask)                                                               \
+	FIELD_ROW(struct flow_record, name, member, length, FORM_OCTETS, true, mask)
+#define KEY_NUMBER(name, member, length, mask)                                                               \
+	FIELD_ROW(struct flow_record, name, member, length, FORM_NUMBER, true, mask)
+
+static const struct field flow_fields[] = {
+	KEY_OCTETS(sourceIPv4Address, key.source, 4, ONLY_IPV4),
+	KEY_OCTETS(destinationIPv4Address, key.destination, 4, ONLY_IPV4),
+	KEY_OCTETS(sourceIPv6Address, key.source, 16, ONLY_IPV6),
+	KEY_OCTETS(destinationIPv6Address, key.destination, 16, ONLY_IPV6),
+	KEY_OCTETS(sourceTransportPort, key.source_port, 2, WITH_PORTS),
+	KEY_OCTETS(destinationTransportPort, key.destination_port, 2, WITH_PORTS),
+	KEY_OCTETS(icmpTypeCodeIPv4, key.destination_port, 2, ONLY_ICMP &ONLY_IPV4),
+	KEY_OCTETS(icmpTypeCodeIPv6, key.destination_port, 2, ONLY_ICMP &ONLY_IPV6),
+	KEY_NUMBER(protocolIdentifier, key.protocol, 1, FOR_ALL),
+	NUMBER(tcpControlBits, tcp_flags, 2, ONLY_TCP),
+	NUMBER(ipClassOfService, class_of_service, 1, FOR_ALL),
+	NUMBER(octetDeltaCount, octets, 8, FOR_ALL),
+	NUMBER(packetDeltaCount, packets, 8, FOR_ALL),
+	NUMBER(flowStartMilliseconds, start_ms, 8, FOR_ALL),
+	NUMBER(flowEndMilliseconds, end_ms, 8, FOR_ALL),
+	KEY_NUMBER(ingressInterface, interface, 4, ONLY_INGRESS),
+	KEY_NUMBER(egressInterface, interface, 4, ONLY_EGRESS),
+	KEY_NUMBER(flowDirection, direction, 1, FOR_ALL),
+	NUMBER(flowEndReason, end_reason, 1, FOR_ALL),
+	NUMBER(flowId, flow_id, 8, FOR_ALL),
+	KEY_NUMBER(observationPointId, point_id, 8, FOR_ALL),
+	NUMBER(droppedOctetDeltaCount, dropped_octets, 8, ONLY_DENIED),
+	NUMBER(droppedPacketDeltaCount, dropped_packets, 8, ONLY_DENIED),
+};
+
+static const struct {
+	const char *name;
+	uint32_t bit;
+} protocol_class[PROTOCOL_CLASSES] = {
+	{"TCP", FOR_TCP}, {"UDP", FOR_UDP}, {"ICMP", FOR_ICMP}, {"SCTP", FOR_SCTP}, {"raw", FOR_RAW}};
+
+enum { CLASS_TCP, CLASS_UDP, CLASS_ICMP, CLASS_SCTP, CLASS_RAW };
+
+static uint32_t class_of(const struct flow_key *key)
+{
+	if (!(key->kind & KIND_PORTS))
+		return CLASS_RAW;
+	switch (key->protocol) {
+	case IPPROTO_TCP: return CLASS_TCP;
+	case IPPROTO_UDP:
+	case IPPROTO_UDPLITE_NUMBER:
+	case IPPROTO_DCCP_NUMBER: return CLASS_UDP;
+	case IPPROTO_SCTP: return CLASS_SCTP;
+	case IPPROTO_ICMP: return key->kind & KIND_IPV6 ? CLASS_RAW : CLASS_ICMP;
+	case IPPROTO_ICMPV6: return key->kind & KIND_IPV6 ? CLASS_ICMP : CLASS_RAW;
+	default: return CLASS_RAW;
+	}
+}
+
+/* A layout's number, from the outer group to the inner: denied, version, protocol, direction. */
+uint32_t layout_of(const struct flow_record *r)
+{
+	const uint32_t denied = (r->key.kind & KIND_DENIED) != 0;
+	const uint32_t v6 = (r->key.kind & KIND_IPV6) != 0;
+	const uint32_t egress = r->direction == DIRECTION_EGRESS;
+
+	return ((denied * 2 + v6) * PROTOCOL_CLASSES + class_of(&r->key)) * 2 + egress;
+}
+
+static uint32_t bits_of(uint32_t number)
+{
+	const uint32_t egress = number % 2, protocol = number / 2 % PROTOCOL_CLASSES;
+	const uint32_t v6 = number / (2 * PROTOCOL_CLASSES) % 2, denied = number / FLOW_LAYOUT_ALLOWED;
+
+	return (egress ? FOR_EGRESS : FOR_INGRESS) | protocol_class[protocol].bit |
+	       (v6 ? FOR_IPV6 : FOR_IPV4) | (denied ? FOR_DENIED : FOR_ALLOWED);
+}
+
+void layout_name(uint32_t number, char *out, size_t size)
+{
+	const uint32_t bits = bits_of(number);
+
+	snprintf(out, size, "%s %s %s%s", bits & FOR_IPV6 ? "IPv6" : "IPv4",
+		 protocol_class[number / 2 % PROTOCOL_CLASSES].name, bits & FOR_EGRESS ? "egress" : "ingress",
+		 bits & FOR_DENIED ? " denied" : "");
+}
+
+/* Text of n octets takes n + 1, or n + 3 from 255 on (RFC 7011 section 7). */
+static uint16_t most_octets(const struct field *f)
+{
+	if (f->length != FIELD_VARIABLE)
+		return f->length;
+	return (uint16_t)(f->size + (f->size < 255 ? 1 : 3));
+}
+
+void layout_make(struct layout *out, uint16_t template_id, uint8_t scope_count, const struct field *rows,
+		 size_t row_count, uint32_t want)
+{
+	*out = (struct layout){.template_id = template_id, .scope_count = scope_count};
+	for (size_t i = 0; i < row_count; i++) {
+		if ((rows[i].applies & want) != want)
+			continue;
+		if (out->field_count == FIELDS_MAX)
+			abort(); /* a table of ours is too long: every test would show it */
+		out->field[out->field_count++] = rows[i];
+		out->record_length = (uint16_t)(out->record_length + most_octets(&rows[i]));
+	}
+	encode_plan(out);
+}
+
+void layout_make_flows(struct layout out[static FLOW_LAYOUT_COUNT])
+{
+	for (uint32_t i = 0; i < FLOW_LAYOUT_COUNT; i++)
+		layout_make(&out[i], (uint16_t)(FLOW_TEMPLATE_FIRST + i), 0, flow_fields,
+			    sizeof flow_fields / sizeof flow_fields[0], bits_of(i));
+}
+
+uint16_t layout_template_set(const struct layout *layout)
+{
+	return layout->scope_count ? SET_OPTIONS_TEMPLATE : SET_TEMPLATE;
+}
+
+size_t layout_template(const struct layout *layout, uint8_t *out)
+{
+	uint8_t *at = out;
+
+	put_be16(at, layout->template_id);
+	put_be16(at + 2, layout->field_count);
+	at += 4;
+	if (layout->scope_count) {
+		put_be16(at, layout->scope_count);
+		at += 2;
+	}
+	for (uint32_t i = 0; i < layout->field_count; i++) {
+		const struct field *f = &layout->field[i];
+
+		put_be16(at, (uint16_t)(f->element | (f->pen ? ENTERPRISE_BIT : 0)));
+		put_be16(at + 2, f->length);
+		at += 4;
+		if (f->pen) {
+			put_be32(at, f->pen);
+			at += 4;
+		}
+	}
+	return (size_t)(at - out);
+}
+
+uint64_t layout_key_bits(const struct layout *layout)
+{
+	uint64_t bits = 0;
+
+	for (uint32_t i = 0; i < layout->field_count && i < FIELDS_MAX; i++)
+		bits |= (uint64_t)layout->field[i].key << i;
+	return bits;
+}

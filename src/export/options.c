@@ -1,0 +1,75 @@
+#include "export/options.h"
+
+#include "ie/ie.h"
+#include "message/writer.h"
+
+enum { ROWS_MAX = 8 };
+
+/* SCOPE rows come first; a row's element, member of struct options_facts, octets on the wire. */
+#define SCOPE(name, member, length)                                                                          \
+	FIELD_ROW(struct options_facts, name, member, length, FORM_NUMBER, true, FOR_ALL)
+#define VALUE(name, member, length)                                                                          \
+	FIELD_ROW(struct options_facts, name, member, length, FORM_NUMBER, false, FOR_ALL)
+#define STRING(name, member)                                                                                 \
+	FIELD_ROW(struct options_facts, name, member, FIELD_VARIABLE, FORM_TEXT, false, FOR_ALL)
+
+static const struct {
+	const char *name;
+	uint8_t scopes;
+	struct field row[ROWS_MAX];
+} tables[OPTIONS_COUNT] = {
+	[OPTIONS_METERING_STATISTICS] = {"Metering Process Statistics (RFC 7011 4.1)",
+					 2,
+					 {SCOPE(observationDomainId, domain, 4),
+					  SCOPE(meteringProcessId, metering_process, 4),
+					  VALUE(exportedMessageTotalCount, exported_messages, 8),
+					  VALUE(exportedFlowRecordTotalCount, exported_flows, 8),
+					  VALUE(exportedOctetTotalCount, exported_octets, 8)}},
+	[OPTIONS_METERING_RELIABILITY] = {"Metering Process Reliability Statistics (RFC 7011 4.2)",
+					  2,
+					  {SCOPE(observationDomainId, domain, 4),
+					   SCOPE(meteringProcessId, metering_process, 4),
+					   VALUE(ignoredPacketTotalCount, ignored_packets, 8),
+					   VALUE(ignoredOctetTotalCount, ignored_octets, 8),
+					   VALUE(observationTimeMilliseconds, first_ignored_ms, 8),
+					   VALUE(observationTimeMilliseconds, last_ignored_ms, 8)}},
+	[OPTIONS_EXPORTING_RELIABILITY] = {"Exporting Process Reliability Statistics (RFC 7011 4.3)",
+					   1,
+					   {SCOPE(exportingProcessId, exporting_process, 4),
+					    VALUE(notSentFlowTotalCount, not_sent_flows, 8),
+					    VALUE(notSentPacketTotalCount, not_sent_packets, 8),
+					    VALUE(notSentOctetTotalCount, not_sent_octets, 8),
+					    VALUE(observationTimeMilliseconds, first_not_sent_ms, 8),
+					    VALUE(observationTimeMilliseconds, last_not_sent_ms, 8)}},
+	[OPTIONS_EXPORTER] = {"Start and timeouts",
+			      1,
+			      {SCOPE(exportingProcessId, exporting_process, 4),
+			       VALUE(systemInitTimeMilliseconds, started_ms, 8),
+			       VALUE(flowActiveTimeout, active_timeout_s, 2),
+			       VALUE(flowIdleTimeout, idle_timeout_s, 2)}},
+	[OPTIONS_FLOW_KEYS] = {"Flow Keys (RFC 7011 4.4)",
+			       1,
+			       {SCOPE(templateId, template_id, 2), VALUE(flowKeyIndicator, key_bits, 8)}},
+	[OPTIONS_INTERFACES] = {"Interfaces, one per Observation Point",
+				1,
+				{SCOPE(ingressInterface, interface, 4),
+				 VALUE(observationPointId, point_id, 8), STRING(interfaceName, name),
+				 STRING(interfaceDescription, description)}},
+};
+
+void options_make(struct layout out[static OPTIONS_COUNT])
+{
+	for (uint32_t kind = 0; kind < OPTIONS_COUNT; kind++) {
+		size_t rows = 0;
+
+		while (rows < ROWS_MAX && tables[kind].row[rows].element)
+			rows++;
+		layout_make(&out[kind], (uint16_t)(OPTIONS_TEMPLATE_FIRST + kind), tables[kind].scopes,
+			    tables[kind].row, rows, FOR_ALL);
+	}
+}
+
+const char *options_name(enum options_kind kind)
+{
+	return tables[kind].name;
+}

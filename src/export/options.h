@@ -1,0 +1,39 @@
+/* options.h: what the Exporting Process says about itself and the Metering Process (RFC 7011 section 4), as
+ * layouts over one plain struct. docs/wire.md shows them. */
+#pragma once
+
+#include "export/layout.h"
+#include "observe/point.h"
+
+/* The number of a kind is its Template ID less OPTIONS_TEMPLATE_FIRST: append only. */
+enum options_kind {
+	OPTIONS_METERING_STATISTICS,   /* 4.1: what was exported */
+	OPTIONS_METERING_RELIABILITY,  /* 4.2: packets seen and not metered */
+	OPTIONS_EXPORTING_RELIABILITY, /* 4.3: flows metered and not sent */
+	OPTIONS_EXPORTER,              /* since when the device runs, and its timeouts */
+	OPTIONS_FLOW_KEYS,             /* 4.4: one record per template in use */
+	OPTIONS_INTERFACES,            /* one record per observation point */
+	OPTIONS_COUNT,
+};
+
+/* Everything that options records say, in host byte order; times in milliseconds since 1970, 0 = never. */
+struct options_facts {
+	uint32_t domain, metering_process, exporting_process;
+	uint64_t exported_messages, exported_flows, exported_octets;
+	uint64_t ignored_packets, ignored_octets;
+	uint64_t first_ignored_ms, last_ignored_ms;
+	uint64_t not_sent_flows, not_sent_packets, not_sent_octets;
+	uint64_t first_not_sent_ms, last_not_sent_ms;
+	uint64_t started_ms;
+	uint16_t active_timeout_s, idle_timeout_s; /* 65535 when longer */
+	uint16_t template_id;
+	uint64_t key_bits;
+	uint32_t interface;
+	uint64_t point_id;
+	char name[POINT_NAME_MAX], description[POINT_NAME_MAX];
+};
+
+void options_make(struct layout out[static OPTIONS_COUNT]);
+
+/* A heading for docs/wire.md. */
+const char *options_name(enum options_kind kind);

@@ -1,0 +1,259 @@
+#include "export/session.h"
+
+#include <stdio.h>
+
+/* A message waits this long for more records. With a turn at least twice a second none is older than a second
+ * when it leaves. */
+#define DATA_WAIT_NS (NS_PER_S / 2)
+
+/* RFC 7011 8.4: over UDP a new template goes out in more than one message before its first data. */
+enum { COPIES_RELIABLE = 1, COPIES_UNRELIABLE = 2 };
+
+static void log_lossy(struct session *s, const struct session_context *context, const char *why)
+{
+	char name[320];
+
+	if (s->lossy)
+		return;
+	s->lossy = true;
+	endpoint_print(&s->endpoint, name, sizeof name);
+	log_warn(context->log,
+		 "collector %s: records are given up: %s; they are counted and show in the sequence", name,
+		 why);
+}
+
+void session_count_lost(struct session *s, const struct session_context *context, uint64_t flows,
+			uint64_t packets, uint64_t octets, struct wall_ns wall)
+{
+	struct session_statistics *c = &s->statistics;
+
+	if (flows == 0)
+		return;
+	c->not_sent_flows += flows;
+	c->not_sent_packets += packets;
+	c->not_sent_octets += octets;
+	c->last_not_sent_ms = wall_ms(wall);
+	if (!c->first_not_sent_ms)
+		c->first_not_sent_ms = c->last_not_sent_ms;
+	s->sequence += (uint32_t)flows;
+	log_lossy(s, context,
+		  *s->failure.text ? s->failure.text : "the collector takes less than is metered");
+}
+
+void session_begin_message(const struct session *s, struct outgoing *out)
+{
+	message_begin(&out->writer, out->buffer, s->transport->type->message_limit(s->transport));
+	out->templates = 0;
+}
+
+/* Begin the data message again at the first record that was not sent. */
+static void restart_data(struct session *s)
+{
+	session_begin_message(s, &s->data);
+	s->built_to = s->sent_to;
+}
+
+void session_give_up(struct session *s, const struct session_context *context, uint64_t until,
+		     struct wall_ns wall)
+{
+	uint64_t flows = 0, packets = 0, octets = 0;
+	struct ring_view v;
+	enum status st = OK;
+
+	while (s->sent_to < until && (st = ring_peek(context->ring, s->sent_to, &v)) == OK) {
+		flows++;
+		packets += v.packets;
+		octets += v.octets;
+		s->sent_to = v.next;
+	}
+	if (st == ERR_FORMAT)
+		s->sent_to = ring_head(context->ring);
+	restart_data(s);
+	session_count_lost(s, context, flows, packets, octets, wall);
+}
+
+static enum status put_template(const struct layout *layout, struct outgoing *out, uint64_t bit)
+{
+	uint8_t octets[TEMPLATE_RECORD_MAX];
+	const size_t length = layout_template(layout, octets);
+	const enum status st =
+		message_put_record(&out->writer, layout_template_set(layout), span_of(octets, length));
+
+	if (st == OK)
+		out->templates |= bit;
+	return st;
+}
+
+/* The template goes in front of its record, both or neither. */
+static enum status put_with_template(const struct session *s, const struct layout *layout,
+				     struct outgoing *out, uint64_t bit, struct span record)
+{
+	const struct message_writer before = out->writer;
+
+	if (s->copies_wanted > 1 && !(s->announced & bit))
+		return AGAIN;
+	enum status st = put_template(layout, out, bit);
+	if (st == OK)
+		st = message_put_record(&out->writer, layout->template_id, record);
+	if (st != OK) {
+		out->writer = before;
+		out->templates &= ~bit;
+	}
+	return st;
+}
+
+enum status session_put(const struct session *s, const struct session_context *context, struct outgoing *out,
+			uint32_t number, struct span record)
+{
+	const struct layout *layout = &context->layout[number];
+	const uint64_t bit = 1ULL << number;
+
+	if ((s->settled | out->templates) & bit)
+		return message_put_record(&out->writer, layout->template_id, record);
+	return put_with_template(s, layout, out, bit, record);
+}
+
+/* Export Time is the moment of sending, and never earlier than that of a message before (RFC 7011 8.2): a
+ * clock set back must not make data look older than its template. */
+static uint32_t export_time(struct session *s, struct wall_ns wall)
+{
+	const uint32_t seconds = (uint32_t)(wall_ms(wall) / 1000);
+
+	/* Modulo 2^32 (RFC 7011 5.2): "later" is the nearer way round. */
+	if (s->statistics.messages == 0 || (int32_t)(seconds - s->last_export_time) > 0)
+		s->last_export_time = seconds;
+	return s->last_export_time;
+}
+
+enum status session_send(struct session *s, const struct session_context *context, struct outgoing *out,
+			 struct wall_ns wall)
+{
+	struct error err = {""};
+	const struct span message =
+		message_finish(&out->writer, export_time(s, wall), s->sequence, context->options.domain);
+	const enum status st = s->transport->type->send(s->transport, message, &err);
+
+	if (st == OK) {
+		s->fresh_keys |= out->templates & ~s->announced & FLOW_TEMPLATES;
+		s->settled |= s->copies_wanted > 1 ? out->templates & s->announced : out->templates;
+		s->announced |= out->templates;
+		s->sequence += out->writer.data_records;
+		s->statistics.messages++;
+		s->statistics.octets += message.length;
+		s->statistics.data_records += out->writer.data_records;
+		return OK;
+	}
+	/* A limit that has not moved will not let it pass next time either: wait instead of turning round. */
+	if (st == ERR_LIMIT && s->transport->type->message_limit(s->transport) >= message.length)
+		return AGAIN;
+	if (st == AGAIN || st == ERR_LIMIT)
+		return st;
+	if (!*s->failure.text)
+		s->failure = err;
+	return ERR_SYSTEM;
+}
+
+/* AGAIN: a template has to go first. ERR_LIMIT: the message is full. END: no more records. */
+static enum status fill(struct session *s, const struct session_context *context, struct moment t)
+{
+	struct ring_view v;
+	enum status st;
+
+	while ((st = ring_peek(context->ring, s->built_to, &v)) == OK) {
+		if (v.layout >= FLOW_LAYOUT_COUNT || v.length != context->layout[v.layout].record_length) {
+			st = ERR_FORMAT;
+			break;
+		}
+		st = session_put(s, context, &s->data, v.layout, span_of(v.data, v.length));
+		if (st == AGAIN)
+			s->due.templates |= 1ULL << v.layout;
+		if (st != OK)
+			return st;
+		if (s->built_to == s->sent_to)
+			s->data_since = t.now.ns;
+		s->built_to = v.next;
+	}
+	if (st == ERR_FORMAT) /* the ring is damaged; only another process could have done that */
+		session_give_up(s, context, ring_head(context->ring), t.wall);
+	return END;
+}
+
+/* OK: the message is gone, one way or the other. AGAIN: the transport takes nothing now. */
+static enum status send_data(struct session *s, const struct session_context *context, struct moment t)
+{
+	const uint32_t records = s->data.writer.data_records;
+	const enum status st = session_send(s, context, &s->data, t.wall);
+
+	if (st == AGAIN)
+		return AGAIN;
+	if (st == ERR_SYSTEM) {
+		session_give_up(s, context, s->built_to, t.wall);
+		return OK;
+	}
+	if (st == OK) {
+		s->sent_to = s->built_to;
+		s->statistics.flow_records += records;
+		s->messages_since++;
+	}
+	restart_data(s); /* after ERR_LIMIT: the same records in smaller messages */
+	return OK;
+}
+
+enum turn session_turn(struct session *s, const struct session_context *context, struct moment t,
+		       uint32_t budget, bool last)
+{
+	if (s->transport->type->service)
+		s->transport->type->service(s->transport);
+	control_check_timers(s, context, t);
+	while (budget-- > 0) {
+		if (s->transport->type->message_limit(s->transport) < context->smallest_message)
+			return TURN_BLOCKED;
+		if (control_is_due(s, last)) {
+			if (control_send(s, context, t, last) == AGAIN)
+				return TURN_BLOCKED;
+			continue;
+		}
+		if (message_is_empty(&s->data.writer))
+			restart_data(s); /* the limit may have moved since */
+		const enum status filled = fill(s, context, t);
+		if (filled == AGAIN) /* a template goes first; this message waits for its record */
+			continue;
+		if (message_is_empty(&s->data.writer))
+			return TURN_IDLE;
+		if (filled == END && !last && t.now.ns - s->data_since < DATA_WAIT_NS)
+			return TURN_IDLE;
+		if (send_data(s, context, t) == AGAIN)
+			return TURN_BLOCKED;
+	}
+	return TURN_MORE;
+}
+
+enum status session_open(struct session *s, const struct session_context *context, const struct endpoint *to,
+			 struct error *err)
+{
+	const bool file = to->type->default_port == 0;
+	const struct transport_options options = {
+		.log = context->log,
+		.max_message = file ? 0 : context->options.max_message, /* a file has no path MTU */
+	};
+
+	s->endpoint = *to;
+	s->file = file;
+	s->copies_wanted = to->type->reliable ? COPIES_RELIABLE : COPIES_UNRELIABLE;
+	const enum status st = to->type->open(&s->transport, to, &options, err);
+	if (st != OK) {
+		char name[320];
+
+		endpoint_print(to, name, sizeof name);
+		return error_prefix(err, st, "collector %s", name);
+	}
+	restart_data(s);
+	return OK;
+}
+
+void session_close(struct session *s)
+{
+	if (s->transport)
+		s->transport->type->close(s->transport);
+	s->transport = NULL;
+}

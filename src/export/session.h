@@ -1,0 +1,120 @@
+/* session.h: one collector's Transport Session (RFC 7011 sections 3.1, 8 and 10): its sequence number, which
+ * templates it was sent, what is due, and the message being filled.
+ *
+ * Records stay in the ring until the message that holds them was sent; so a message that has to be made
+ * smaller, or given up, needs no copy. session.c sends data, control.c templates and options. */
+#pragma once
+
+#include "export/exporter.h"
+#include "export/options.h"
+#include "export/ring.h"
+#include "message/writer.h"
+
+#define FLOW_TEMPLATES ((1ULL << FLOW_LAYOUT_COUNT) - 1)
+
+enum { TEMPLATE_COUNT = FLOW_LAYOUT_COUNT + OPTIONS_COUNT };
+_Static_assert(TEMPLATE_COUNT <= 64, "sets of templates are 64-bit words");
+
+/* What all sessions of an exporter share; owned by the exporter. */
+struct session_context {
+	struct exporter_options options;
+	const struct point_table *points; /* NULL: none */
+	const struct logger *log;
+	struct ring *ring;
+	size_t smallest_message;              /* holds every record behind its template */
+	struct options_facts facts;           /* the device's part; a session adds its own */
+	struct layout layout[TEMPLATE_COUNT]; /* flow layouts, then options layouts */
+};
+
+struct moment {
+	struct mono_ns now;
+	struct wall_ns wall;
+};
+
+/* What has to be sent besides flow records. */
+struct due {
+	uint64_t templates;  /* by layout number */
+	uint64_t flow_keys;  /* by flow layout number */
+	uint32_t options;    /* by enum options_kind, but for flow keys and interfaces */
+	uint32_t point, end; /* interface records of these points */
+};
+
+/* A message being filled. */
+struct outgoing {
+	struct message_writer writer;
+	uint64_t templates; /* inside, by layout number */
+	uint8_t buffer[IPFIX_MESSAGE_MAX];
+};
+
+struct session {
+	struct endpoint endpoint;
+	struct transport *transport;
+	struct session_statistics statistics;
+	uint64_t sent_to;  /* ring position: all before it was sent or given up */
+	uint64_t built_to; /* … all before it is in `data` */
+	uint32_t sequence; /* Data Records sent or given up (RFC 7011 3.1, 10.2.2) */
+	uint32_t last_export_time;
+	uint32_t generation;
+	bool file;             /* the endpoint is a path */
+	bool started;          /* what a session begins with is due */
+	uint8_t copies_wanted; /* of a template in messages before or with its first data */
+	uint64_t announced;    /* templates sent at least once … */
+	uint64_t settled;      /* … and as often as wanted */
+	uint64_t fresh_keys;   /* flow templates whose Flow Keys were not told yet */
+	struct due due;
+	int64_t refreshed_at;    /* mono ns: templates */
+	int64_t options_at;      /* mono ns: options data */
+	int64_t data_since;      /* mono ns: the first record went into `data` */
+	int64_t credit_at;       /* mono ns: options messages may be sent again */
+	uint32_t credit;         /* options messages that may be sent before */
+	uint32_t messages_since; /* data messages since the last refresh */
+	bool lossy;              /* records were given up, and it was logged */
+	struct error failure;    /* the first error that cost records; empty: none */
+	struct outgoing data, control;
+};
+
+/* Why a turn ended. */
+enum turn {
+	TURN_IDLE,    /* nothing left to send now */
+	TURN_BLOCKED, /* the transport takes nothing now */
+	TURN_MORE,    /* the budget is used up: come again soon */
+};
+
+MUST_CHECK enum status session_open(struct session *s, const struct session_context *context,
+				    const struct endpoint *to, struct error *err);
+void session_close(struct session *s);
+
+/* Send what is due and full. At most `budget` messages. `last`: also what waits for company, without pacing.
+ */
+enum turn session_turn(struct session *s, const struct session_context *context, struct moment t,
+		       uint32_t budget, bool last);
+
+/* Give up the waiting records before ring position `until` (or a little more: whole records). */
+void session_give_up(struct session *s, const struct session_context *context, uint64_t until,
+		     struct wall_ns wall);
+
+/* Flows that never were in the ring count as not sent. */
+void session_count_lost(struct session *s, const struct session_context *context, uint64_t flows,
+			uint64_t packets, uint64_t octets, struct wall_ns wall);
+
+/* All options data is due: a last word, or news of interfaces. */
+void session_options_due(struct session *s, const struct session_context *context);
+void session_interfaces_due(struct session *s, const struct session_context *context);
+
+/* Between session.c and control.c. */
+
+/* Put a Data Record behind the templates that it needs. AGAIN: its template must go in a message before this
+ * one. ERR_LIMIT: the message is full. */
+MUST_CHECK enum status session_put(const struct session *s, const struct session_context *context,
+				   struct outgoing *out, uint32_t layout, struct span record);
+void session_begin_message(const struct session *s, struct outgoing *out);
+
+/* OK: gone. AGAIN: later. ERR_LIMIT: too long by now. ERR_SYSTEM: lost. */
+MUST_CHECK enum status session_send(struct session *s, const struct session_context *context,
+				    struct outgoing *out, struct wall_ns wall);
+
+bool control_is_due(const struct session *s, bool last);
+void control_check_timers(struct session *s, const struct session_context *context, struct moment t);
+/* One message of what is due. AGAIN: blocked. OK: sent, lost or nothing to send. */
+MUST_CHECK enum status control_send(struct session *s, const struct session_context *context, struct moment t,
+				    bool last);
