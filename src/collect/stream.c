@@ -13,11 +13,6 @@ void stream_fini(struct stream *s)
 	s->window = NULL;
 }
 
-size_t stream_unfinished(const struct stream *s)
-{
-	return s->other ? 0 : s->ready;
-}
-
 /* Note that [from, to) is there; pieces that touch become one. False: too many pieces. */
 static bool note_piece(struct stream *s, size_t from, size_t to)
 {

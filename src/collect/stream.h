@@ -36,6 +36,3 @@ typedef void stream_message(void *arg, struct span message);
 /* One segment; every message that is now complete goes to `sink`. ERR_MEMORY. */
 MUST_CHECK enum status stream_segment(struct stream *s, uint32_t sequence, struct span octets,
 				      struct stream_stats *stats, stream_message *sink, void *arg);
-
-/* Octets of a message that has begun and not ended. */
-size_t stream_unfinished(const struct stream *s);

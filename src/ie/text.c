@@ -4,30 +4,33 @@ static const char pairs[] = "000102030405060708091011121314151617181920212223242
 			    "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
 			    "8081828384858687888990919293949596979899";
 
+static unsigned digits_of(uint64_t v)
+{
+	unsigned n = 1;
+
+	for (; v >= 10000; v /= 10000)
+		n += 4;
+	return n + (v >= 10) + (v >= 100) + (v >= 1000);
+}
+
 void text_unsigned(struct text *t, uint64_t v)
 {
-	char digits[20];
-	size_t at = sizeof digits;
+	const unsigned n = digits_of(v);
 
-	if (v < 10) {
-		text_char(t, (char)('0' + v));
+	if (!text_reserve(t, n))
 		return;
-	}
+
+	char *at = t->data + t->used + n;
+	t->used += n;
 	while (v >= 100) {
 		at -= 2;
-		memcpy(digits + at, pairs + 2 * (v % 100), 2);
+		memcpy(at, pairs + 2 * (v % 100), 2);
 		v /= 100;
 	}
-	if (v >= 10) {
-		at -= 2;
-		memcpy(digits + at, pairs + 2 * v, 2);
-	} else {
-		digits[--at] = (char)('0' + v);
-	}
-	if (!text_reserve(t, sizeof digits))
-		return;
-	memcpy(t->data + t->used, digits + at, sizeof digits - at);
-	t->used += sizeof digits - at;
+	if (v >= 10)
+		memcpy(at - 2, pairs + 2 * v, 2);
+	else
+		at[-1] = (char)('0' + v);
 }
 
 void text_signed(struct text *t, int64_t v)

@@ -377,24 +377,29 @@ static void print_mac(struct text *t, const uint8_t *octets)
 	text_push(t, '"');
 }
 
-static void push_octet(struct text *t, uint8_t v)
+/* One to three digits at `to`; returns what follows them. */
+static char *put_octet(char *to, uint8_t v)
 {
 	if (v >= 100)
-		text_push(t, (char)('0' + v / 100));
+		*to++ = (char)('0' + v / 100);
 	if (v >= 10)
-		text_push(t, (char)('0' + v / 10 % 10));
-	text_push(t, (char)('0' + v % 10));
+		*to++ = (char)('0' + v / 10 % 10);
+	*to++ = (char)('0' + v % 10);
+	return to;
 }
 
 static void print_ipv4(struct text *t, const uint8_t *octets)
 {
 	if (!text_reserve(t, 20))
 		return;
+
+	char *at = t->data + t->used;
 	for (int i = 0; i < 4; i++) {
-		text_push(t, i ? '.' : '"');
-		push_octet(t, octets[i]);
+		*at++ = i ? '.' : '"';
+		at = put_octet(at, octets[i]);
 	}
-	text_push(t, '"');
+	*at++ = '"';
+	t->used = (size_t)(at - t->data);
 }
 
 /* The longest run of two or more zero groups, the first of equals (RFC 5952 section 4.2). */
@@ -453,7 +458,7 @@ static void print_ipv6(struct text *t, const uint8_t *octets)
 	if (mapped) {
 		for (int i = 12; i < 16; i++) {
 			text_push(t, i == 12 ? ':' : '.');
-			push_octet(t, octets[i]);
+			t->used = (size_t)(put_octet(t->data + t->used, octets[i]) - t->data);
 		}
 	}
 	text_char(t, '"');

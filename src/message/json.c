@@ -72,8 +72,10 @@ static void print_key(struct text *t, const struct template_field *f, bool comma
 		return;
 	}
 	/* In steps of a fixed length: faster than a copy whose length is not known. */
+	char *to = t->data + t->used;
+	const char *key = f->key;
 	for (size_t i = 0; i < f->key_length; i += TEMPLATE_KEY_STEP)
-		memcpy(t->data + t->used + i, f->key + i, TEMPLATE_KEY_STEP);
+		memcpy(to + i, key + i, TEMPLATE_KEY_STEP);
 	t->used += f->key_length;
 }
 

@@ -38,6 +38,7 @@ static enum status pcap_fill(struct capture *capture, struct packet_batch *batch
 		enum status status = input_need(input, header, batch->count > 0, err);
 		if (status != OK)
 			return status == END ? capture_cut(capture, "record header", header, err) : status;
+		input_prefetch(input);
 		const uint8_t *record = input_here(input);
 		const uint32_t captured = capture_u32(capture, record + captured_at);
 		const uint32_t length = capture_u32(capture, record + (captured_at ^ 4));

@@ -281,6 +281,7 @@ static enum status pcapng_fill(struct capture *capture, struct packet_batch *bat
 		if (status != OK)
 			return status;
 		capture->record_at = input_offset(input);
+		input_prefetch(input);
 		if (!is_read(type)) {
 			status = input_skip(input, length);
 			if (status != OK)

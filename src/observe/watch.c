@@ -320,14 +320,15 @@ static void attend(struct watcher *s)
 	}
 }
 
-/* Wake up when the first watch is due. */
+/* Wake up when the first watch is due. One that waits for another of its point is not: that one's end wakes.
+ */
 static void set_timer(struct watcher *s)
 {
 	struct itimerspec at = {0};
 	int64_t due = NEVER;
 
 	for (uint32_t i = 0; i < s->watches; i++)
-		if (s->watch[i]->due_ns < due)
+		if ((s->watch[i]->told_up || s->watch[i]->ring.fd < 0) && s->watch[i]->due_ns < due)
 			due = s->watch[i]->due_ns;
 	if (due >= s->timer_due_ns || due == NEVER)
 		return;

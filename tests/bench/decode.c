@@ -1,5 +1,6 @@
 /* Nanoseconds of CPU a packet for decode_packet alone, and for reading a capture in memory and decoding it.
- * Built with the tests, run by hand: decode [million packets]. */
+ * Built with the tests, run by hand: decode [million packets | FILE]. With the name of a capture file that is
+ * read and decoded instead. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -156,10 +157,41 @@ static void bench_capture(uint64_t packets, bool decode)
 	free(batch);
 }
 
+static int bench_file(const char *name)
+{
+	struct point_table *points = calloc(1, sizeof *points);
+	struct packet_batch *batch = calloc(1, sizeof *batch);
+	const struct source_options options = {.spec = name, .points = points};
+	struct packet_facts facts[PACKET_BATCH_MAX];
+	struct flow_key keys[PACKET_BATCH_MAX];
+	struct packet_source *source;
+	uint64_t done = 0, octets = 0;
+	struct error err;
+
+	if (!points || !batch)
+		abort();
+	const double start = cpu_seconds();
+	enum status status = capture_source.open(&source, &options, &err);
+	while (status == OK && (status = capture_source.read(source, batch, &err)) == OK) {
+		for (uint32_t i = 0; i < batch->count; i++)
+			if (decode_packet(&batch->packet[i], &keys[i], &facts[i]) == DECODE_FLOW)
+				octets += facts[i].octets;
+		done += batch->count;
+		capture_source.release(source, batch);
+	}
+	if (status != END)
+		fprintf(stderr, "%s\n", err.text);
+	report(name, (cpu_seconds() - start) * 1e9 / (double)(done ? done : 1), octets);
+	return status != END;
+}
+
 int main(int argc, char **argv)
 {
-	const uint64_t packets = (argc > 1 ? strtoull(argv[1], NULL, 10) : 20) * 1000000;
+	const uint64_t millions = argc > 1 ? strtoull(argv[1], NULL, 10) : 20;
+	const uint64_t packets = millions * 1000000;
 
+	if (millions == 0)
+		return bench_file(argv[1]);
 	bench_decode("raw IPv4", LINK_IP, false, false, packets);
 	bench_decode("Ethernet, IPv4", LINK_ETHERNET, false, false, packets);
 	bench_decode("Ethernet, VLAN, IPv4", LINK_ETHERNET, false, true, packets);
