@@ -248,10 +248,10 @@ enum status control_send(struct session *s, const struct session_context *contex
 		return OK;
 	}
 	const enum status st = session_send(s, context, &s->control, t.wall);
-	if (st == AGAIN || st == ERR_LIMIT)
-		return st == AGAIN ? AGAIN : OK; /* built anew, with the new limit */
-	if (st == ERR_SYSTEM)
-		s->sequence += s->control.writer.data_records;
+	if (st == ERR_LIMIT)
+		return OK; /* built anew, with the new limit */
+	if (st != OK)
+		return AGAIN; /* nothing is lost by it: built anew next time */
 	if (s->control.writer.data_records && s->credit)
 		s->credit--;
 	s->due = due;

@@ -171,6 +171,11 @@ bool exporter_busy(const struct exporter *e)
 	return e->busy;
 }
 
+static bool has_share(const struct ring *ring, uint64_t share)
+{
+	return ring_head(ring) - ring_tail(ring) + share <= ring_capacity(ring);
+}
+
 /* The ring is full: send; and where a collector does not take it, give up its oldest records. */
 static void make_room(struct exporter *e, const struct flow_record *newest)
 {
@@ -179,11 +184,11 @@ static void make_room(struct exporter *e, const struct flow_record *newest)
 
 	if (e->last.wall.ns == 0) /* not served yet: the best time we know */
 		set_time(e, e->last.now, (struct wall_ns){(int64_t)newest->end_ms * NS_PER_MS});
-	do {
+	do { /* turn after turn while somebody takes it: a share is a few hundred messages at most */
 		exporter_service(e, e->last.now, e->last.wall);
-		if (ring_head(ring) - ring_tail(ring) + share <= ring_capacity(ring))
-			return;
-	} while (e->busy);
+	} while (e->busy && !has_share(ring, share));
+	if (has_share(ring, share))
+		return;
 	for (uint32_t i = 0; i < e->session_count; i++)
 		session_give_up(e->session[i], &e->context, ring_tail(ring) + share,
 				time_of(e, e->session[i])->wall);

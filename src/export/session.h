@@ -115,6 +115,6 @@ MUST_CHECK enum status session_send(struct session *s, const struct session_cont
 
 bool control_is_due(const struct session *s, bool last);
 void control_check_timers(struct session *s, const struct session_context *context, struct moment t);
-/* One message of what is due. AGAIN: blocked. OK: sent, lost or nothing to send. */
+/* One message of what is due. AGAIN: not now. OK: sent, or to be built again, or nothing to send. */
 MUST_CHECK enum status control_send(struct session *s, const struct session_context *context, struct moment t,
 				    bool last);

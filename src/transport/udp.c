@@ -129,8 +129,7 @@ static void dissolve(struct udp_transport *u)
 	else
 		((struct sockaddr_in *)&any)->sin_port = u->local_port;
 	/* Fails when it is bound for good already, which is what we want. */
-	if (bind(u->fd, (const struct sockaddr *)&any, address_length(&any)) < 0)
-		return;
+	(void)!bind(u->fd, (const struct sockaddr *)&any, address_length(&any));
 }
 
 static uint16_t port_of(const struct sockaddr_storage *a)
@@ -146,11 +145,8 @@ static bool attach(struct udp_transport *u)
 
 	if (connect(u->fd, (const struct sockaddr *)&u->remote, address_length(&u->remote)) < 0)
 		return false;
-	if (!u->local_port && getsockname(u->fd, (struct sockaddr *)&local, &length) == 0) {
+	if (!u->local_port && getsockname(u->fd, (struct sockaddr *)&local, &length) == 0)
 		u->local_port = port_of(&local);
-		dissolve(u); /* binds the port for good */
-		return connect(u->fd, (const struct sockaddr *)&u->remote, address_length(&u->remote)) == 0;
-	}
 	return true;
 }
 

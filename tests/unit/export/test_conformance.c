@@ -471,6 +471,27 @@ static void test_51_reliable_reconnect(void **state)
 	stand_free(&s);
 }
 
+/* 38: a template that would stand at the end of a message without its record goes to the next, and only
+ * there. */
+static void test_38_template_and_record_stay_together(void **state)
+{
+	for (size_t limit = 464; limit < 700; limit++) {
+		struct stand s;
+
+		stand_init(&s, &peer_stream);
+		peers[0].limit = limit;
+		stand_start(&s);
+		stand_put_tcp(&s, 4);
+		const struct flow_record udp = stand_record(4, 17, true, true);
+		stand_put(&s, &udp);
+		stand_pass(&s, NS_PER_S);
+		assert_int_equal(peers[0].flows, 5);
+		assert_int_equal(template_of(0, 256)->seen, 1);
+		assert_int_equal(template_of(0, 269)->seen, 1);
+		stand_free(&s);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -481,6 +502,7 @@ int main(void)
 		cmocka_unit_test(test_07_74_gap_is_what_was_not_sent),
 		cmocka_unit_test(test_07_lost_message),
 		cmocka_unit_test(test_08_15_domain_and_template_ids),
+		cmocka_unit_test(test_38_template_and_record_stay_together),
 		cmocka_unit_test(test_53_refresh_by_time_when_idle),
 		cmocka_unit_test(test_53_refresh_by_messages),
 		cmocka_unit_test(test_53_refresh_after_error),

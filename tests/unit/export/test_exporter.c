@@ -91,6 +91,26 @@ static void test_no_collector(void **state)
 	stand_free(&s);
 }
 
+/* All flows of a large table end at once: a collector that takes them misses none, though nobody calls
+ * service in between; one that takes nothing loses only its own. */
+static void test_flush_of_many_flows(void **state)
+{
+	struct stand s;
+
+	stand_init(&s, &peer_udp);
+	stand_add(&s, &peer_udp);
+	peers[1].answer = AGAIN;
+	stand_start(&s);
+	stand_put_tcp(&s, 200000);
+	peers[1].answer = OK;
+	assert_int_equal(stand_finish(&s, NULL), OK);
+	assert_int_equal(peers[0].flows, 200000);
+	assert_int_equal(peers[0].parser.gaps, 0);
+	assert_in_range(peers[1].flows, 10000, 100000);
+	stand_check_balance(&s);
+	stand_free(&s);
+}
+
 /* One turn sends a bounded share and says that there is more. */
 static void test_turns_are_bounded(void **state)
 {
@@ -190,6 +210,25 @@ static void test_file_error_is_told_at_the_end(void **state)
 	peers[0].answer = OK;
 	assert_int_equal(stand_finish(&s, &err), ERR_SYSTEM);
 	assert_string_equal(err.text, "peer takes nothing");
+	stand_check_balance(&s);
+	stand_free(&s);
+}
+
+/* A disk that stays full: the exporter neither spins nor grows, and says what it lost. */
+static void test_file_stays_broken(void **state)
+{
+	struct stand s;
+	struct error err = {""};
+
+	stand_init(&s, &peer_file);
+	s.options.ring_octets = 1 << 16;
+	peers[0].answer = ERR_SYSTEM;
+	stand_start(&s);
+	stand_put_tcp(&s, 20000);
+	stand_pass(&s, NS_PER_S);
+	assert_false(exporter_busy(s.exporter));
+	assert_int_equal(stand_finish(&s, &err), ERR_SYSTEM);
+	assert_int_equal(stand_statistics(&s, 0).not_sent_flows, 20000);
 	stand_check_balance(&s);
 	stand_free(&s);
 }
@@ -361,10 +400,12 @@ int main(void)
 		cmocka_unit_test(test_invariant_made_is_sent_plus_not_sent),
 		cmocka_unit_test(test_dead_collector_harms_nobody),
 		cmocka_unit_test(test_no_collector),
+		cmocka_unit_test(test_flush_of_many_flows),
 		cmocka_unit_test(test_turns_are_bounded),
 		cmocka_unit_test(test_interface_table_is_paced),
 		cmocka_unit_test(test_file_session),
 		cmocka_unit_test(test_file_error_is_told_at_the_end),
+		cmocka_unit_test(test_file_stays_broken),
 		cmocka_unit_test(test_file_on_disk),
 		cmocka_unit_test(test_class17_collector_down_up_down),
 		cmocka_unit_test(test_77_udp_whole_messages),

@@ -38,7 +38,7 @@ static void churn(const char *what, uint32_t hash_mask, uint32_t flows, uint32_t
 			flow_index_insert(&x, hash[flow], flow);
 		}
 		in[flow] = !in[flow];
-		inside += in[flow] ? 1u : -1u;
+		inside = in[flow] ? inside + 1 : inside - 1;
 		assert_true(x.used < x.mask);
 
 		const uint32_t other = random_below(&random, flows);
