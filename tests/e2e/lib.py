@@ -565,8 +565,9 @@ class Nfcapd:
     def records(self):
         rows = []
         for path in sorted(self.folder.glob("nfcapd.2*")):
-            _, out, _ = run(["nfdump", "-q", "-r", path, "-o", "json"])
-            rows += json.loads(out) if out.strip().startswith("[") else []
+            _, out, _ = run(["nfdump", "-q", "-r", path, "-o", "json"], env={"TZ": "UTC"})
+            # Version 1.7.1 separates the objects by commas and leaves the brackets away.
+            rows += json.loads("[" + out.strip().strip("[],") + "]")
         return rows
 
 
