@@ -271,7 +271,7 @@ static bool is_read(uint32_t type)
 static enum status pcapng_fill(struct capture *capture, struct packet_batch *batch, struct error *err)
 {
 	struct input *input = &capture->input;
-	uint32_t type, length;
+	uint32_t type = 0, length = 0;
 
 	while (batch->count < PACKET_BATCH_MAX) {
 		const bool pinned = batch->count > 0;
@@ -309,7 +309,7 @@ bool pcapng_magic(uint32_t magic)
 
 enum status pcapng_begin(struct capture *capture, struct error *err)
 {
-	uint32_t type, length;
+	uint32_t type = 0, length = 0;
 
 	capture->fill = pcapng_fill;
 	return next_block(capture, false, &type, &length, err); /* it comes again in the first read */
