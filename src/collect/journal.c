@@ -94,10 +94,7 @@ static enum status open_watermark(struct journal *j, const char *store, int fold
 			return error_set(err, ERR_USAGE, "%s: another collector writes this store", store);
 		return error_errno(err, "%s/watermark", store);
 	}
-	const enum status st = know_store(j, folder, err);
-	if (st != OK)
-		return st;
-	return watermark_reserve(j->watermark, JOURNAL_WORKERS, err);
+	return know_store(j, folder, err);
 }
 
 static enum status open_writer(struct journal *j, struct journal_writer *w, const struct recovery *r,
@@ -133,6 +130,9 @@ static enum status recover_all(struct journal *j, int folder, struct journal_rec
 			continue;
 		if (worker < 0)
 			return error_errno(err, "%s", name);
+		enum status st = watermark_reserve(j->watermark, i + 1, err);
+		if (st != OK)
+			return st;
 		watermark_get(j->watermark, j->store, i, &mark);
 		mark.accepted.worker = i;
 		const struct journal_position before = mark.accepted;
@@ -145,7 +145,7 @@ static enum status recover_all(struct journal *j, int folder, struct journal_rec
 			.mark = &mark,
 			.found = found,
 		};
-		enum status st = recover_worker(&r, err);
+		st = recover_worker(&r, err);
 		if (st != OK)
 			return st;
 		if ((journal_position_compare(before, mark.accepted) != 0 || mark.holes != holes) &&

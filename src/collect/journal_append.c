@@ -175,8 +175,8 @@ static void put_peer(struct batch *batch, struct segment *segment, struct journa
 	if (peer->segment != segment->number) {
 		peer->segment = segment->number;
 		peer->index = segment->peers++;
+		peer->uses = 0;
 	}
-	peer->uses = 0;
 	const struct side_record record = {.peer = peer->index, .offset = offset, .session = peer->session};
 	side_put_peer(batch->side + batch->side_length, segment->seed, segment->side_end + batch->side_length,
 		      &record);
@@ -190,7 +190,8 @@ static void put_message(struct batch *batch, struct segment *segment, const stru
 	struct iovec *last = batch->iovs > 0 ? &batch->iov[batch->iovs - 1] : NULL;
 
 	assert(message->octets.length >= MESSAGE_MIN && message->octets.length <= UINT16_MAX);
-	if (message->peer->segment != segment->number || message->peer->uses >= PEER_REPEAT)
+	if (message->peer->segment != segment->number || message->peer->uses == 1 ||
+	    message->peer->uses % PEER_REPEAT == 0)
 		put_peer(batch, segment, message->peer, (uint32_t)offset);
 	message->peer->uses++;
 	const struct side_record record = {

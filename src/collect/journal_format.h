@@ -22,7 +22,8 @@ enum {
 	SIDE_MESSAGE = SIDE_UNIT,
 	STORE_ID = 16,
 	MESSAGE_MIN = 16,  /* an IPFIX Message header */
-	PEER_REPEAT = 256, /* a peer is written again after so many messages: one bad record hides few */
+	PEER_REPEAT = 256, /* a peer is written again with its second message and every so many: no bad record
+			    * hides more than one message from who sent it */
 };
 
 struct side_header {

@@ -38,7 +38,7 @@ void watermark_add_hole(struct journal_watermark *mark, struct journal_hole hole
 bool watermark_get_store(int fd, uint8_t store[STORE_ID]);
 MUST_CHECK enum status watermark_put_store(int fd, const uint8_t store[STORE_ID], struct error *err);
 
-/* Make room for the slots of `workers`, so that writing them later needs no space. */
+/* Make room for the slots of the first `workers`, so that writing them later needs no space. */
 MUST_CHECK enum status watermark_reserve(int fd, uint32_t workers, struct error *err);
 
 bool watermark_get(int fd, const uint8_t store[STORE_ID], uint32_t worker, struct journal_watermark *out);
