@@ -103,10 +103,9 @@ static uint32_t ordeal(const char *store, uint32_t *seen, struct journal_recover
 	read_all(store, before, COUNT);
 	*found = recover(store);
 	read_all(store, seen, COUNT);
-	/* Reading without recovery gives the same; a segment whose place is wrong may only show in recovery.
-	 */
-	if (found->set_aside == 0)
-		assert_memory_equal(before, seen, sizeof before);
+	/* Reading without recovery gives nothing else; less, when what is damaged could be half written. */
+	for (uint32_t i = 0; i < COUNT && found->set_aside == 0; i++)
+		assert_true(before[i] <= seen[i]);
 	const uint64_t print = fingerprint(store);
 	const struct journal_recovery second = recover(store);
 	assert_int_equal(second.cut_octets + second.set_aside + second.swept, 0);
