@@ -1,13 +1,21 @@
-/* The victim and the judge of the journal's fault tests (journal_faults.py drives both).
+/* The victim and the judge of the journal's fault tests; journal_faults.py drives both.
  *
- * write STORE SEED FIRST BATCHES  append numbered messages from FIRST on, in BATCHES batches (0: for ever),
- * and say on standard output, a line at a time, what is promised: S first last segment from to    these are
- * stored, there N first last                    these were refused W segment offset                below this
- * all is accepted... H segment from to               ...but not this A alarms                        fsyncs
- * that failed E                               a clean end mark STORE                      W and H as any
- * process sees them check STORE                     recover, read, recover again; J first last for what is
- * there
+ * journal_fault write STORE SEED FIRST BATCHES appends numbered messages from FIRST on, in BATCHES batches
+ * (0: for ever), and says on standard output, a line at a time, what is promised. */
+// clang-format off
+/*   S first last segment from to   these are stored, there
+ *   U first last                   these may be stored
+ *   N first last                   these were refused
+ *   W segment offset               below this all is accepted...
+ *   H segment from to              ...but not this
+ *   R segment                      below this all may be gone
+ *   A alarms                       fsyncs and publications that failed
+ *   E                              a clean end
  */
+// clang-format on
+/* journal_fault mark STORE says W and H as any process sees them. journal_fault check STORE recovers, reads,
+ * recovers again and says J first last for what is there. */
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -105,10 +113,12 @@ static void append(struct work *w)
 	for (uint32_t i = 0; i < stored; i++)
 		length += messages[i].octets.length;
 	journal_statistics_read(w->writer, &s);
-	/* Of a batch that went into two segments only the second part is said to be stored. */
+	/* A batch that went into two segments is not spoken of: one line has one place. */
 	if (stored > 0 && s.end.offset >= length)
 		say("S %u %u %u %llu %llu\n", first, first + stored - 1, s.end.segment,
 		    (unsigned long long)(s.end.offset - length), (unsigned long long)s.end.offset);
+	else if (stored > 0)
+		say("U %u %u\n", first, first + stored - 1);
 	if (stored < count)
 		say("N %u %u\n", first + stored, first + count - 1);
 }
@@ -247,25 +257,34 @@ static bool is_whole(const uint8_t *octets, size_t length)
 	return at == length;
 }
 
+static bool file_is_whole(int folder, const char *name)
+{
+	static uint8_t octets[1 << 21]; /* a segment grows when the next one cannot be made */
+	auto_fd fd = openat(folder, name, O_RDONLY);
+	const ssize_t length = fd < 0 ? -1 : read(fd, octets, sizeof octets);
+
+	return length >= 0 && (size_t)length < sizeof octets && is_whole(octets, (size_t)length);
+}
+
 /* Is each .ipfix whole messages, back to back, to its end (RFC 5655)? */
 static bool files_are_whole(const char *store)
 {
-	static uint8_t octets[4 * SEGMENT];
+	char path[512];
+	bool whole = true;
 
-	for (uint32_t segment = 1; segment < 100000; segment++) {
-		char path[512];
-
-		snprintf(path, sizeof path, "%s/journal/0/%010u.ipfix", store, segment);
-		auto_fd fd = open(path, O_RDONLY);
-		if (fd < 0)
+	snprintf(path, sizeof path, "%s/journal/0", store);
+	DIR *open = opendir(path);
+	for (const struct dirent *entry; open && whole && (entry = readdir(open));) {
+		const char *suffix = strchr(entry->d_name, '.');
+		if (!suffix || strcmp(suffix, ".ipfix") != 0)
 			continue;
-		const ssize_t length = read(fd, octets, sizeof octets);
-		if (length < 0 || (size_t)length == sizeof octets || !is_whole(octets, (size_t)length)) {
-			say("# %s is not whole\n", path);
-			return false;
-		}
+		whole = file_is_whole(dirfd(open), entry->d_name);
+		if (!whole)
+			say("# %s is not whole\n", entry->d_name);
 	}
-	return true;
+	if (open)
+		closedir(open);
+	return whole;
 }
 
 static int check(const char *store)
@@ -273,6 +292,7 @@ static int check(const char *store)
 	struct journal_recovery first, second;
 	struct found before, found, again;
 
+	mkdir(store, 0750); /* killed before it could */
 	if (!read_through(store, false, &before) || !recover(store, &first) ||
 	    !read_through(store, true, &found) || !recover(store, &second) ||
 	    !read_through(store, false, &again) || !files_are_whole(store))

@@ -77,6 +77,8 @@ class Promises:
             elif word == "N":
                 self.refused.update(range(numbers[0], numbers[1] + 1))
                 self.next = max(self.next, numbers[1] + 1)
+            elif word == "U":
+                self.next = max(self.next, numbers[1] + 1)
             elif word == "W":
                 self.mark = max(self.mark, numbers)
             elif word == "H":
@@ -190,8 +192,8 @@ def site_of(bench, call):
         else:
             return None
     text = line if "INJECTED" in line else last or ""
-    about = re.search(r'(\.ipfix|\.side|watermark|journal/0|journal|store|\.so|/etc)\b', text)
-    return call, about.group(1) if about else "other"
+    about = re.findall(r"\.ipfix|\.side|watermark|journal/0\b|journal\b|store\b|\.so\b|/etc\b", text)
+    return call, about[-1] if about else "other"
 
 
 def inject_one(bench, promises, call, fault, number, environment=None):
@@ -218,7 +220,10 @@ def inject(bench, everything, environment=None, calls=None):
                 if not site:
                     break
                 bench.sites.add((*site, fault))
-                bench.check(promises, environment=environment)
+                try:
+                    bench.check(promises, environment=environment)
+                except Broken as found:
+                    raise Broken(f"{fault} at {call} number {number} ({site[1]}): {found}") from found
                 if call == "fdatasync" and fault != "SIGKILL" and site[1] in (".ipfix", ".side") and \
                         promises.ended and promises.alarms == alarms:
                     raise Broken(f"{fault} of fdatasync number {number} raised no alarm")
