@@ -127,7 +127,7 @@ static uint32_t message_at(int segment, size_t at)
 	return number;
 }
 
-static void cut_at_every_octet(void **state)
+static void class_19_cut_at_every_octet(void **state)
 {
 	char *store = pair_store();
 
@@ -162,7 +162,7 @@ static void cut_at_every_octet(void **state)
 	test_store_free(store);
 }
 
-static void flip_every_octet_of_the_messages(void **state)
+static void class_19_flip_every_octet_of_the_messages(void **state)
 {
 	char *store = pair_store();
 
@@ -187,7 +187,7 @@ static void flip_every_octet_of_the_messages(void **state)
 	test_store_free(store);
 }
 
-static void flip_every_octet_of_the_side_records(void **state)
+static void class_19_flip_every_octet_of_the_side_records(void **state)
 {
 	char *store = pair_store();
 
@@ -211,7 +211,7 @@ static void flip_every_octet_of_the_side_records(void **state)
 	test_store_free(store);
 }
 
-static void flip_every_octet_of_the_watermark(void **state)
+static void class_19_flip_every_octet_of_the_watermark(void **state)
 {
 	char *store = pair_store();
 
@@ -239,7 +239,7 @@ static void flip_every_octet_of_the_watermark(void **state)
 	test_store_free(store);
 }
 
-static void cut_the_watermark(void **state)
+static void class_19_cut_the_watermark(void **state)
 {
 	char *store = pair_store();
 
@@ -254,7 +254,7 @@ static void cut_the_watermark(void **state)
 	test_store_free(store);
 }
 
-static void junk_behind_the_end(void **state)
+static void class_19_junk_behind_the_end(void **state)
 {
 	static const size_t sizes[] = {1, 31, 32, 33, 64, 500};
 	char *store = pair_store();
@@ -282,7 +282,7 @@ static void junk_behind_the_end(void **state)
 	test_store_free(store);
 }
 
-static void records_in_the_wrong_place(void **state)
+static void class_19_records_in_the_wrong_place(void **state)
 {
 	char *store = pair_store();
 	const struct octets *file = &clean.file[3];
@@ -307,7 +307,7 @@ static void records_in_the_wrong_place(void **state)
 	test_store_free(store);
 }
 
-static void files_in_the_wrong_place(void **state)
+static void class_19_files_in_the_wrong_place(void **state)
 {
 	static const struct {
 		const char *what;
@@ -348,7 +348,7 @@ static void files_in_the_wrong_place(void **state)
 }
 
 /* An accepted segment that was put back as it was earlier is noticed by the chain. */
-static void an_older_copy_is_noticed(void **state)
+static void class_19_an_older_copy_is_noticed(void **state)
 {
 	char *store = pair_store();
 	struct journal_recovery found;
@@ -362,7 +362,7 @@ static void an_older_copy_is_noticed(void **state)
 }
 
 /* A store of somebody else: none of its messages are taken for ours. */
-static void another_store(void **state)
+static void class_19_another_store(void **state)
 {
 	char *store = pair_store(), *other = pair_store();
 	static struct octets file;
@@ -380,7 +380,7 @@ static void another_store(void **state)
 }
 
 /* After recovery messages go into a new segment, and the old ones are as they were. */
-static void writing_goes_on_in_a_new_segment(void **state)
+static void class_19_writing_goes_on_in_a_new_segment(void **state)
 {
 	char *store = pair_store();
 	struct journal_peer peers[2] = {test_peer(1000), test_peer(1001)};
@@ -405,7 +405,7 @@ static void writing_goes_on_in_a_new_segment(void **state)
 	test_store_free(store);
 }
 
-static void names_that_are_no_files(void **state)
+static void class_19_names_that_are_no_files(void **state)
 {
 	static const char *const strange[] = {"0000000003.ipfix", "0000000003.side", "0000000000.side",
 					      "9999999999.ipfix", "00000000010.side"};
@@ -443,18 +443,18 @@ static int make_clean(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(cut_at_every_octet),
-		cmocka_unit_test(flip_every_octet_of_the_messages),
-		cmocka_unit_test(flip_every_octet_of_the_side_records),
-		cmocka_unit_test(flip_every_octet_of_the_watermark),
-		cmocka_unit_test(cut_the_watermark),
-		cmocka_unit_test(junk_behind_the_end),
-		cmocka_unit_test(records_in_the_wrong_place),
-		cmocka_unit_test(files_in_the_wrong_place),
-		cmocka_unit_test(an_older_copy_is_noticed),
-		cmocka_unit_test(another_store),
-		cmocka_unit_test(writing_goes_on_in_a_new_segment),
-		cmocka_unit_test(names_that_are_no_files),
+		cmocka_unit_test(class_19_cut_at_every_octet),
+		cmocka_unit_test(class_19_flip_every_octet_of_the_messages),
+		cmocka_unit_test(class_19_flip_every_octet_of_the_side_records),
+		cmocka_unit_test(class_19_flip_every_octet_of_the_watermark),
+		cmocka_unit_test(class_19_cut_the_watermark),
+		cmocka_unit_test(class_19_junk_behind_the_end),
+		cmocka_unit_test(class_19_records_in_the_wrong_place),
+		cmocka_unit_test(class_19_files_in_the_wrong_place),
+		cmocka_unit_test(class_19_an_older_copy_is_noticed),
+		cmocka_unit_test(class_19_another_store),
+		cmocka_unit_test(class_19_writing_goes_on_in_a_new_segment),
+		cmocka_unit_test(class_19_names_that_are_no_files),
 	};
 	return cmocka_run_group_tests(tests, make_clean, NULL);
 }
