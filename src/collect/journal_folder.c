@@ -1,0 +1,121 @@
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "collect/journal_internal.h"
+
+void segment_data_name(char out[SEGMENT_NAME], uint32_t number)
+{
+	snprintf(out, SEGMENT_NAME, "%0*u.ipfix", SEGMENT_DIGITS, number);
+}
+
+void segment_side_name(char out[SEGMENT_NAME], uint32_t number)
+{
+	snprintf(out, SEGMENT_NAME, "%0*u.side", SEGMENT_DIGITS, number);
+}
+
+void segment_unfinished_name(char out[SEGMENT_NAME], uint32_t number)
+{
+	snprintf(out, SEGMENT_NAME, ".%0*u.side", SEGMENT_DIGITS, number);
+}
+
+int worker_folder_open(int store, uint32_t worker)
+{
+	char name[32];
+
+	snprintf(name, sizeof name, "journal/%u", worker);
+	return openat(store, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+}
+
+/* Ten digits that make a segment's number, 0 if they do not. */
+static uint32_t leading_number(const char *name)
+{
+	uint64_t number = 0;
+
+	for (int i = 0; i < SEGMENT_DIGITS; i++) {
+		if (name[i] < '0' || name[i] > '9')
+			return 0;
+		number = number * 10 + (uint64_t)(name[i] - '0');
+	}
+	return number <= UINT32_MAX ? (uint32_t)number : 0;
+}
+
+static bool append_file(struct segment_list *list, uint32_t *room, struct segment_files files)
+{
+	if (list->count == *room) {
+		const uint32_t more = *room ? 2 * *room : 16;
+		struct segment_files *grown = realloc(list->files, more * sizeof *grown);
+		if (!grown)
+			return false;
+		list->files = grown;
+		*room = more;
+	}
+	list->files[list->count++] = files;
+	return true;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const struct segment_files *left = a, *right = b;
+
+	return left->number < right->number ? -1 : left->number > right->number;
+}
+
+/* Join the two entries of a segment whose both files are there. */
+static void join_pairs(struct segment_list *list)
+{
+	uint32_t kept = 0;
+
+	if (list->count > 0)
+		qsort(list->files, list->count, sizeof list->files[0], by_number);
+	for (uint32_t i = 0; i < list->count; i++) {
+		struct segment_files *last = kept ? &list->files[kept - 1] : NULL;
+		if (last && last->number == list->files[i].number) {
+			last->data |= list->files[i].data;
+			last->side |= list->files[i].side;
+		} else {
+			list->files[kept++] = list->files[i];
+		}
+	}
+	list->count = kept;
+}
+
+enum status segment_list_read(struct segment_list *out, int folder, struct error *err)
+{
+	uint32_t room = 0;
+	const int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *open = fd < 0 ? NULL : fdopendir(fd);
+
+	*out = (struct segment_list){0};
+	if (!open) {
+		const enum status st = error_errno(err, "journal folder");
+		if (fd >= 0)
+			close(fd);
+		return st;
+	}
+	for (const struct dirent *entry; (entry = readdir(open));) {
+		const bool unfinished = entry->d_name[0] == '.';
+		const uint32_t number = leading_number(entry->d_name + unfinished);
+		const char *suffix = entry->d_name + unfinished + SEGMENT_DIGITS;
+		if (number == 0)
+			continue;
+		if (number > out->highest)
+			out->highest = number;
+		const struct segment_files files = {number, strcmp(suffix, ".ipfix") == 0,
+						    strcmp(suffix, ".side") == 0};
+		if (unfinished) {
+			out->unfinished++;
+		} else if ((files.data || files.side) && !append_file(out, &room, files)) {
+			closedir(open);
+			free(out->files);
+			*out = (struct segment_list){0};
+			return error_set(err, ERR_MEMORY, "journal folder: no memory for its names");
+		}
+	}
+	closedir(open);
+	join_pairs(out);
+	return OK;
+}
