@@ -32,8 +32,7 @@ static void print_number_name(struct text *t, uint32_t pen, uint16_t id)
 	text_unsigned(t, id);
 }
 
-/* The name of a field without quotes. */
-static void print_name(struct text *t, const struct template_field *f)
+void json_print_name(struct text *t, const struct template_field *f)
 {
 	const char *name = f->ie ? f->ie->name : NULL;
 
@@ -63,6 +62,12 @@ static void print_field(struct json_printer *p, const struct template_field *f, 
 	if (v.fault)
 		p->faults[v.fault]++;
 	value_print(p->text, &v);
+}
+
+void json_print_field(struct json_printer *p, const struct template_field *f, struct span octets,
+		      const struct template_store *store, uint32_t domain)
+{
+	print_field(p, f, octets, (struct place){.store = store, .domain = domain});
 }
 
 static void print_array(struct json_printer *p, const struct template *t, struct span record,
@@ -96,7 +101,7 @@ static void print_fields(struct json_printer *p, const struct template *t, struc
 		    (f->id == IE_observationDomainId || f->id == IE_templateId))
 			print_number_name(p->text, 0, f->id);
 		else
-			print_name(p->text, f);
+			json_print_name(p->text, f);
 		text_put(p->text, "\":", 2);
 		if (f->next)
 			print_array(p, t, record, places, i, where);
@@ -188,7 +193,7 @@ static void print_basic_list(struct json_printer *p, struct list *list, struct p
 	bool comma = false;
 
 	text_string(p->text, "\"element\":\"");
-	print_name(p->text, &list->element);
+	json_print_name(p->text, &list->element);
 	text_string(p->text, "\",\"values\":[");
 	while (list_next_element(list, &element) == OK) {
 		text_put(p->text, ",", comma ? 1 : 0);
@@ -280,7 +285,7 @@ void json_print_template(struct json_printer *p, const struct message_header *he
 		const struct template_field *f = &t->fields[i];
 
 		text_string(p->text, i ? ",{\"name\":\"" : ",\"fields\":[{\"name\":\"");
-		print_name(p->text, f);
+		json_print_name(p->text, f);
 		text_string(p->text, "\",\"pen\":");
 		text_unsigned(p->text, f->pen);
 		text_string(p->text, ",\"id\":");
