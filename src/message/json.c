@@ -41,6 +41,12 @@ static void print_field(struct json_printer *p, const struct template_field *f, 
 	value_print(p->text, &v);
 }
 
+void json_print_field(struct json_printer *p, const struct template_field *f, struct span octets,
+		      const struct template_store *store, uint32_t domain)
+{
+	print_field(p, f, octets, (struct place){.store = store, .domain = domain});
+}
+
 static void print_array(struct json_printer *p, const struct template *t, struct span record,
 			const struct field_place *places, uint16_t i, struct place where)
 {
