@@ -6,7 +6,7 @@
 #include "cmd/help.h"
 
 static const struct command *const commands[] = {
-	&command_probe, &command_dump, &command_check, &command_demo, NULL,
+	&command_probe, &command_collect, &command_dump, &command_check, &command_demo, NULL,
 };
 
 static void print_commands(FILE *out)

@@ -219,6 +219,8 @@ enum status receiver_start(struct receiver **out, struct journal *journal,
 		return error_set(err, ERR_MEMORY, "receiver: no memory");
 	r->journal = journal;
 	r->count = journal_workers(journal);
+	if (options->workers && options->workers < r->count)
+		r->count = options->workers;
 	take_options(r, options);
 	pthread_mutex_init(&r->limits.lock, NULL);
 	r->limits.most = r->options.sessions;

@@ -31,6 +31,7 @@ struct listen_address {
 struct receiver_options {
 	struct listen_address listen[RECEIVER_LISTENS];
 	uint32_t listens;
+	uint32_t workers;             /* 0 = as many as the journal has, and no more than that */
 	uint32_t receive_buffer;      /* octets per UDP socket; 0 = 16 MiB */
 	uint32_t sessions;            /* connections at a time in all; 0 = 1024 */
 	uint32_t sessions_per_source; /* from one IPv4 address or IPv6 /64; 0 = 64 */
@@ -75,7 +76,7 @@ struct receiver_statistics { /* of one listener, all workers together */
 
 struct receiver;
 
-/* Open the sockets and begin. `journal` is borrowed until receiver_stop and gives the number of workers.
+/* Open the sockets and begin. `journal` is borrowed until receiver_stop.
  * Caller owns *out. ERR_USAGE: an address that is none; ERR_SYSTEM, ERR_PERMISSION: it cannot be listened on.
  */
 MUST_CHECK enum status receiver_start(struct receiver **out, struct journal *journal,
