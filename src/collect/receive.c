@@ -11,7 +11,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { BUFFER_DEFAULT = 16 << 20, SESSIONS_DEFAULT = 1024, PER_SOURCE_DEFAULT = 64 };
+enum { NAP_NS = 4000000, BUFFER_DEFAULT = 16 << 20, SESSIONS_DEFAULT = 1024, PER_SOURCE_DEFAULT = 64 };
 
 const struct listener_type *const listeners[] = {&udp_listener, &tcp_listener, NULL};
 
@@ -143,6 +143,7 @@ static enum status open_worker(struct receiver *r, uint32_t number, struct error
 	w->limits = &r->limits;
 	w->journal = journal_writer_of(r->journal, number);
 	w->number = number;
+	w->nap_ns = NAP_NS;
 	w->epoll = epoll_create1(EPOLL_CLOEXEC);
 	w->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (w->epoll < 0 || w->wake < 0 || !worker_watch(w, w->wake, NULL))
