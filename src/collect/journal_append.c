@@ -160,12 +160,15 @@ static bool ready_segment(struct journal_writer *w, size_t octets, struct wall_n
 	struct segment *segment = w->current;
 	const bool closed = segment->closed || atomic_load_explicit(&segment->poisoned, memory_order_relaxed);
 
-	if (!closed && (!is_full(w, segment, octets, now) || now.ns < w->rotate_at.ns))
+	if (!closed && !is_full(w, segment, octets, now))
 		return true;
-	if (begin_segment(w, wall, now))
-		return true;
+	errno = EFBIG;
+	if (closed || now.ns >= w->rotate_at.ns) {
+		if (begin_segment(w, wall, now))
+			return true;
+		w->rotate_at.ns = now.ns + RETRY_NS;
+	}
 	/* One that is merely full goes on for a while: better than to refuse. */
-	w->rotate_at.ns = now.ns + RETRY_NS;
 	return !closed && segment->data_end < SEGMENT_HARD_LIMIT &&
 	       segment->peers + JOURNAL_BATCH <= PEERS_MAX;
 }

@@ -11,7 +11,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { BUFFER_DEFAULT = 16 << 20, SESSIONS_DEFAULT = 1024, PER_SOURCE_DEFAULT = 64 };
+#include "base/cleanup.h"
+
+enum { NAP_NS = 4000000, BUFFER_DEFAULT = 16 << 20, SESSIONS_DEFAULT = 1024, PER_SOURCE_DEFAULT = 64 };
 
 const struct listener_type *const listeners[] = {&udp_listener, &tcp_listener, NULL};
 
@@ -87,6 +89,14 @@ static void take_options(struct receiver *r, const struct receiver_options *opti
 		o->half_message_ns = 30 * NS_PER_S;
 }
 
+/* Both families by one socket, where the kernel has both. */
+static const char *any_address(void)
+{
+	auto_fd fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	return fd >= 0 ? "::" : "0.0.0.0";
+}
+
 /* Once, at the start: no resolver in the path of the messages. */
 static enum status resolve(const struct listen_address *listen, struct sockaddr_storage *out,
 			   socklen_t *length, struct error *err)
@@ -94,7 +104,7 @@ static enum status resolve(const struct listen_address *listen, struct sockaddr_
 	const bool any = !*listen->host || strcmp(listen->host, "*") == 0;
 	const struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_DGRAM};
 	struct addrinfo *found;
-	const int fault = getaddrinfo(any ? "::" : listen->host, NULL, &hints, &found);
+	const int fault = getaddrinfo(any ? any_address() : listen->host, NULL, &hints, &found);
 
 	if (fault)
 		return error_set(err, ERR_USAGE, "\"%s\": %s", listen->host, gai_strerror(fault));
@@ -143,6 +153,7 @@ static enum status open_worker(struct receiver *r, uint32_t number, struct error
 	w->limits = &r->limits;
 	w->journal = journal_writer_of(r->journal, number);
 	w->number = number;
+	w->nap_ns = NAP_NS;
 	w->epoll = epoll_create1(EPOLL_CLOEXEC);
 	w->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (w->epoll < 0 || w->wake < 0 || !worker_watch(w, w->wake, NULL))

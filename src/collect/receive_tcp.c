@@ -93,7 +93,7 @@ static bool take_messages(struct session *s)
 /* One read. Answers whether the session lives and there may be more. */
 static bool read_session(struct session *s)
 {
-	const struct worker *w = s->tcp->listener.worker;
+	struct worker *w = s->tcp->listener.worker;
 	const ssize_t n = recv(s->fd, s->buffer + s->filled, BUFFER - s->filled, MSG_DONTWAIT);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -106,6 +106,8 @@ static bool read_session(struct session *s)
 		s->began = w->now;
 	s->heard = w->now;
 	s->filled += (size_t)n;
+	if (s->filled > BUFFER / 2)
+		w->more = true;
 	if (!take_messages(s)) {
 		end_session(s, ENDED_MALFORMED);
 		return false;

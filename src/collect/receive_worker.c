@@ -11,9 +11,6 @@
 enum {
 	EVENTS = 64,
 	TICK_NS = 1000000000,
-	/* A turn that found little is followed by a pause, so that at moderate rates messages go by the batch
-	 * and not one by one; the socket's buffer holds many times what comes in a millisecond. */
-	NAP_NS = 1000000,
 	DRAIN_NS = 1000000000,
 	SPEAK_S = 60,
 };
@@ -141,9 +138,11 @@ static void drain(struct worker *w)
 	tick(w); /* the kernel's counters, a last time */
 }
 
-static void nap(void)
+/* A turn that emptied the sockets is followed by a pause, so that messages go by the batch and not one by
+ * one. */
+static void nap(const struct worker *w)
 {
-	clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){.tv_nsec = NAP_NS}, NULL);
+	clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){.tv_nsec = w->nap_ns}, NULL);
 }
 
 static void *run(void *arg)
@@ -159,6 +158,7 @@ static void *run(void *arg)
 
 		read_clocks(w);
 		w->taken = 0;
+		w->more = false;
 		for (int i = 0; i < n; i++) {
 			struct event_source *source = events[i].data.ptr;
 			if (source)
@@ -171,8 +171,8 @@ static void *run(void *arg)
 			tick(w);
 			next_tick = w->now.ns + TICK_NS;
 		}
-		if (w->taken > 0 && w->taken < JOURNAL_BATCH)
-			nap();
+		if (w->taken > 0 && !w->more)
+			nap(w);
 	}
 	drain(w);
 	return NULL;

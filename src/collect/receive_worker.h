@@ -70,7 +70,9 @@ struct worker {
 
 	struct mono_ns now; /* read once a turn */
 	struct wall_ns wall;
-	uint32_t taken; /* messages of this turn */
+	uint32_t taken;  /* messages of this turn */
+	bool more;       /* a listener left something behind */
+	uint32_t nap_ns; /* in which no socket's buffer can overflow */
 	struct journal_message batch[JOURNAL_BATCH];
 	uint32_t batched;
 };

@@ -1,5 +1,7 @@
 /* The journal when all goes well: what goes in comes out, rotation, readers that follow, the sync policy by a
  * clock of ours, release, positions. */
+#include <pthread.h>
+
 #include "journal_support.h"
 
 static void what_goes_in_comes_out(void **state)
@@ -277,6 +279,49 @@ static void limits_of_options(void **state)
 	}
 }
 
+static void *append_many(void *arg)
+{
+	struct journal_peer peers[2] = {test_peer(1000), test_peer(1001)};
+
+	for (uint32_t first = 0; first < 20000; first += 20)
+		append_numbered(arg, peers, first, 20, SECOND(1));
+	return NULL;
+}
+
+/* One thread appends over hundreds of segments, another syncs, and a reader keeps up behind the watermark. */
+static void two_threads_and_a_reader(void **state)
+{
+	char *store = test_store_new();
+	struct journal *journal = open_journal(store, 5000, NULL);
+	struct journal_writer *w = journal_writer_of(journal, 0);
+	struct journal_reader *reader;
+	struct journal_entry entry;
+	struct journal_statistics s;
+	struct error err;
+	enum status st;
+	pthread_t thread;
+	uint32_t expected = 0;
+
+	assert_int_equal(journal_reader_open(&reader, store, (struct journal_position){0}, true, &err), OK);
+	assert_int_equal(pthread_create(&thread, NULL, append_many, w), 0);
+	while (expected < 20000) {
+		assert_int_equal(journal_sync(w, SECOND(1), true), OK);
+		while ((st = journal_read(reader, &entry, &err)) == OK) {
+			assert_int_equal(check_entry(&entry), expected);
+			expected++;
+		}
+		assert_int_equal(st, END);
+	}
+	pthread_join(thread, NULL);
+	journal_statistics_read(w, &s);
+	assert_int_equal(s.messages, 20000);
+	assert_true(s.segments > 100);
+	assert_int_equal(journal_reader_statistics(reader).damaged, 0);
+	journal_reader_close(reader);
+	journal_close(journal);
+	test_store_free(store);
+}
+
 static void positions(void **state)
 {
 	static const struct {
@@ -335,6 +380,7 @@ int main(void)
 		cmocka_unit_test(numbers_are_never_given_again),
 		cmocka_unit_test(one_writer_at_a_time),
 		cmocka_unit_test(limits_of_options),
+		cmocka_unit_test(two_threads_and_a_reader),
 		cmocka_unit_test(positions),
 		cmocka_unit_test(holes_are_not_accepted),
 	};

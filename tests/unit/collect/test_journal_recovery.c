@@ -2,6 +2,7 @@
  * spliced and added to at every octet; then it is read as it is, recovered, read again and recovered once
  * more. Whatever was done: no message that was not written comes out, none twice, and all that the damage did
  * not touch. */
+#include "base/crc32c.h"
 #include "journal_support.h"
 
 enum { SEGMENTS = 2, PER_SEGMENT = 8, COUNT = SEGMENTS * PER_SEGMENT, FILES = 5 };
@@ -429,6 +430,74 @@ static void class_19_names_that_are_no_files(void **state)
 	test_store_free(store);
 }
 
+/* Somebody who can make checksums writes our side file: whatever it says, only octets that are in the file
+ * come out, in order, and memory stays within bounds. */
+static void class_19_records_of_an_enemy(void **state)
+{
+	static const uint32_t numbers[] = {0, 1, 2, 15, 16, 200, 65535, 1 << 18, 1U << 31, UINT32_MAX};
+	enum { NUMBERS = sizeof numbers / sizeof numbers[0], RECORDS = 40 };
+	char *store = pair_store();
+	uint64_t random = 7;
+
+	for (int round = 0; round < 400; round++) {
+		static struct octets side, data;
+		struct side_header header;
+		struct journal_reader *reader;
+		struct journal_entry entry;
+		struct error err;
+		enum status st;
+		uint64_t last = 0;
+
+		restore(store, &clean, round % 2);
+		side = clean.file[3];
+		data = clean.file[2];
+		assert_true(side_get_header(side.data, &header));
+		const uint32_t seed = side_seed(header.store, 0, 2);
+		side.length = SIDE_HEADER;
+		for (int i = 0; i < RECORDS; i++) {
+			uint32_t draw[4];
+			for (int k = 0; k < 4; k++) {
+				random = random * 6364136223846793005ULL + 1442695040888963407ULL;
+				draw[k] = (uint32_t)(random >> 33);
+			}
+			struct side_record record = {
+				.peer = numbers[draw[0] % NUMBERS],
+				.offset = draw[1] % 2 ? numbers[draw[1] / 2 % NUMBERS]
+						      : draw[1] % (uint32_t)data.length,
+				.length = (uint16_t)(draw[2] % 2 ? numbers[draw[2] / 2 % NUMBERS]
+								 : draw[2] % 100),
+			};
+			if (record.offset < data.length && record.offset + record.length <= data.length)
+				record.message_crc = crc32c(0, data.data + record.offset, record.length);
+			if (draw[3] % 4 == 0)
+				side_put_peer(side.data + side.length, seed, side.length, &record);
+			else
+				side_put_message(side.data + side.length, seed, side.length, &record);
+			side.length += draw[3] % 4 == 0 ? SIDE_PEER : SIDE_MESSAGE;
+		}
+		save_file(store, names[3], side.data, side.length);
+		if (round % 4 > 1)
+			recover(store);
+		assert_int_equal(
+			journal_reader_open(&reader, store, (struct journal_position){0, 2, 0}, false, &err),
+			OK);
+		for (int calls = 0; (st = journal_read(reader, &entry, &err)) != END; calls++) {
+			assert_true(calls <= 2 * RECORDS + 2);
+			assert_true(st == OK || st == ERR_FORMAT);
+			if (st != OK)
+				continue;
+			assert_true(entry.position.offset >= last);
+			assert_true(entry.octets.length >= MESSAGE_MIN);
+			last = entry.position.offset + entry.octets.length;
+			assert_true(last <= data.length);
+			assert_memory_equal(entry.octets.data, data.data + entry.position.offset,
+					    entry.octets.length);
+		}
+		journal_reader_close(reader);
+	}
+	test_store_free(store);
+}
+
 static int make_clean(void **state)
 {
 	char *store = pair_store();
@@ -455,6 +524,7 @@ int main(void)
 		cmocka_unit_test(class_19_another_store),
 		cmocka_unit_test(class_19_writing_goes_on_in_a_new_segment),
 		cmocka_unit_test(class_19_names_that_are_no_files),
+		cmocka_unit_test(class_19_records_of_an_enemy),
 	};
 	return cmocka_run_group_tests(tests, make_clean, NULL);
 }

@@ -482,6 +482,37 @@ static void stopping_takes_what_was_sent(void **state)
 	end(&b);
 }
 
+/* "*" is every address of both families; an IPv4 exporter is itself, mapped. */
+static void every_address(void **state)
+{
+	char *store = test_store_new();
+	struct journal *journal = open_journal(store, 0, NULL);
+	struct bench b = {.store = store, .journal = journal};
+	const struct receiver_options options = {
+		.listen = {{listener_find("Udp"), "*", 0}, {listener_find("Tcp"), "", 0}}, .listens = 2};
+	struct journal_reader *reader;
+	struct journal_entry entry;
+	struct error err;
+	uint8_t message[128];
+
+	assert_int_equal(receiver_start(&b.receiver, journal, &options, &err), OK);
+	for (uint32_t listener = UDP; listener <= TCP; listener++) {
+		const int fd = connect_to(&b, listener);
+		send_all(fd, message, numbered_message(message, listener));
+		await(&b, listener, RECEIVED_MESSAGES, 1);
+		close(fd);
+	}
+	assert_int_equal(receiver_stop(b.receiver), OK);
+	assert_int_equal(journal_reader_open(&reader, store, (struct journal_position){0}, true, &err), OK);
+	for (uint32_t listener = UDP; listener <= TCP; listener++) {
+		assert_int_equal(journal_read(reader, &entry, &err), OK);
+		assert_true(IN6_IS_ADDR_V4MAPPED(&entry.session->address));
+		assert_int_equal(entry.session->transport, listener == UDP ? JOURNAL_UDP : JOURNAL_TCP);
+	}
+	journal_reader_close(reader);
+	end(&b);
+}
+
 static void addresses_that_are_none(void **state)
 {
 	char *store = test_store_new();
@@ -519,6 +550,7 @@ int main(void)
 		cmocka_unit_test(class_16_sessions_are_limited),
 		cmocka_unit_test(out_of_descriptors),
 		cmocka_unit_test(stopping_takes_what_was_sent),
+		cmocka_unit_test(every_address),
 		cmocka_unit_test(addresses_that_are_none),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
