@@ -214,24 +214,24 @@ static void compare_value(struct test *t, const struct schema *s, duckdb_data_ch
 static void compare_members(struct test *t, const struct schema *s, duckdb_data_chunk chunk, idx_t row,
 			    json_t *object, json_t *scope)
 {
-	const char *key;
+	const char *member;
 	json_t *value;
 
-	json_object_foreach(object, key, value)
+	json_object_foreach(object, member, value)
 	{
+		const char *key = member;
 		char name[COLUMN_NAME_MAX];
 		size_t i, first = 1;
 		json_t *one;
 
 		if (strcmp(key, "scope") == 0)
 			continue;
-		if (object == scope &&
-		    (strcmp(key, "observationDomainId") == 0 || strcmp(key, "templateId") == 0))
+		const bool header = strcmp(key, "observationDomainId") == 0 || strcmp(key, "templateId") == 0;
+		const json_t *before = object != scope && !header ? json_object_get(scope, key) : NULL;
+		if (object == scope && header)
 			key = strcmp(key, "templateId") == 0 ? "e0.145" : "e0.149";
-		else if (scope && object != scope && json_object_get(scope, key))
-			first = 2 * 1 + (json_is_array(json_object_get(scope, key))
-						 ? json_array_size(json_object_get(scope, key)) - 1
-						 : 0);
+		else if (before)
+			first = 1 + (json_is_array(before) ? json_array_size(before) : 1);
 		if (!json_is_array(value)) {
 			snprintf(name, sizeof name, first > 1 ? "%s_%zu" : "%s", key, first);
 			compare_value(t, s, chunk, row, name, value);
