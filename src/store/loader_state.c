@@ -397,11 +397,17 @@ static enum status restore_sessions(struct loader *l, json_t *state, struct erro
 			return error_set(err, ERR_FORMAT, "store %s: session %zu of its manifest", l->store,
 					 i);
 	}
-	s = restore_file(l, peers, count, json_object_get(state, "entries"), err);
-	json_array_foreach(sessions, i, one)
-	{
-		if (s == OK && !restore_counters(peers[i], one))
-			s = error_set(err, ERR_FORMAT, "store %s: session %zu of its manifest", l->store, i);
+	/* Before the templates, so that the domains with sequences are those that had them; and again, as
+	 * reading the templates counts. */
+	for (unsigned pass = 0; s == OK && pass < 2; pass++) {
+		json_array_foreach(sessions, i, one)
+		{
+			if (s == OK && !restore_counters(peers[i], one))
+				s = error_set(err, ERR_FORMAT, "store %s: session %zu of its manifest",
+					      l->store, i);
+		}
+		if (s == OK && pass == 0)
+			s = restore_file(l, peers, count, json_object_get(state, "entries"), err);
 	}
 	return s;
 }
