@@ -64,7 +64,7 @@ static uint32_t open_flow(struct meter *m, const struct flow_key *key, uint32_t 
 	struct flow_store *s = &m->store;
 
 	if (s->active >= m->options.max_flows || !flow_index_reserve(&m->index))
-		meter_evict(m);
+		meter_evict(m, time);
 
 	const uint32_t flow = flow_store_take(s, key);
 

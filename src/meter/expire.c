@@ -218,60 +218,78 @@ void meter_advance(struct meter *m, struct mono_ns now, int64_t to_wall)
 
 /* ---- pressure ---- */
 
-enum { AGES = 1024 };
+enum { PARTS = 256 };
 
-/* How many flows have `last` in each of AGES equal parts of [from, to]; earlier ones count in the first. */
-static void count_ages(const struct meter *m, int64_t from, int64_t to, uint64_t width, uint32_t ages[AGES])
+/* The flows by their `last`: in parts of 2^n ns of some time, before it and after it. */
+struct ages {
+	uint32_t before, part[PARTS], after;
+};
+
+static void count_ages(const struct flow_store *s, int64_t from, unsigned width_log2, struct ages *ages)
 {
-	memset(ages, 0, AGES * sizeof ages[0]);
-	for (uint32_t flow = 0; flow < m->store.used; flow++) {
-		const int64_t last = m->store.hot[flow].last;
+	*ages = (struct ages){0};
+	for (uint32_t flow = 0; flow < s->used; flow++) {
+		const int64_t last = s->hot[flow].last;
+		const uint64_t part = (uint64_t)(last - from) >> width_log2;
 
-		if (flow_store_holds(&m->store, flow) && last <= to)
-			ages[last > from ? (uint64_t)(last - from) / width : 0]++;
+		if (s->hot[flow].key.kind == KIND_VACANT)
+			continue;
+		if (last < from)
+			ages->before++;
+		else if (part < PARTS)
+			ages->part[part]++;
+		else
+			ages->after++;
 	}
 }
 
-/* A time such that about `wanted` flows have had no packet after it, and at least one. More than twice as
- * many are never taken, unless they all are of the same nanosecond. */
-static int64_t threshold(const struct meter *m, uint32_t wanted)
+/* A time such that `wanted` flows or up to twice as many have had no packet after it; more only when they all
+ * are of the same nanosecond. It lies in [low, high], which gets narrower; the first guess, that it is
+ * between the previous answer and now, makes one pass over the flows enough under steady pressure. */
+static int64_t oldest_until(const struct meter *m, uint32_t wanted, int64_t now)
 {
-	uint32_t ages[AGES];
-	int64_t from = INT64_MAX, to = 0;
+	int64_t low = 0, high = TIME_MAX_NS;
+	int64_t from = m->evicted_until < now ? m->evicted_until : low, to = now;
 
-	for (uint32_t flow = 0; flow < m->store.used; flow++)
-		if (flow_store_holds(&m->store, flow)) {
-			const int64_t last = m->store.hot[flow].last;
-
-			from = last < from ? last : from;
-			to = last > to ? last : to;
-		}
 	for (;;) {
-		const uint64_t width = (uint64_t)(to - from) / AGES + 1;
-		unsigned part = 0;
-		uint32_t below = 0;
+		uint32_t older, part = 0;
+		unsigned width_log2 = 0;
+		struct ages ages;
 
-		count_ages(m, from, to, width, ages);
-		while (below + ages[part] < wanted)
-			below += ages[part++];
-		to = from + (int64_t)(width * (part + 1)) - 1;
-		if (width == 1 || below + ages[part] <= 2 * wanted)
-			return to;
-		from += (int64_t)(width * part);
+		while ((uint64_t)(to - from) >> width_log2 >= PARTS)
+			width_log2++;
+
+		const int64_t width = (int64_t)1 << width_log2;
+
+		count_ages(&m->store, from, width_log2, &ages);
+		for (older = ages.before; older < wanted && part < PARTS; part++)
+			older += ages.part[part];
+		if (part == 0) {
+			high = from - 1;
+		} else if (older < wanted) {
+			low = from + width * PARTS;
+		} else {
+			low = from + width * (part - 1);
+			high = low + width - 1;
+			if (width == 1 || older <= 2 * wanted)
+				return high;
+		}
+		from = low;
+		to = high;
 	}
 }
 
-void meter_evict(struct meter *m)
+void meter_evict(struct meter *m, int64_t now)
 {
 	struct flow_store *s = &m->store;
-	uint32_t wanted = s->active / 32 > 0 ? s->active / 32 : 1;
-	const int64_t oldest = threshold(m, wanted);
+	const uint32_t wanted = s->active / 32 > 0 ? s->active / 32 : 1;
+	uint32_t left = 2 * wanted;
 
-	wanted *= 2;
-	for (uint32_t flow = 0; flow < s->used && wanted > 0; flow++) {
-		if (!flow_store_holds(s, flow) || s->hot[flow].last > oldest)
+	m->evicted_until = oldest_until(m, wanted, now);
+	for (uint32_t flow = 0; flow < s->used && left > 0; flow++) {
+		if (s->hot[flow].last > m->evicted_until || s->hot[flow].key.kind == KIND_VACANT)
 			continue;
-		unsigned reason = meter_natural_end(m, flow, m->clock.now);
+		unsigned reason = meter_natural_end(m, flow, now);
 
 		if (reason == 0) {
 			reason = END_RESOURCES;
@@ -279,6 +297,6 @@ void meter_evict(struct meter *m)
 		}
 		meter_end_flow(m, flow, flow_hash(&m->hasher, &s->hot[flow].key),
 			       (enum flow_end_reason)reason);
-		wanted--;
+		left--;
 	}
 }

@@ -1,7 +1,23 @@
 /* meter.h: the Metering Process (RFC 5470 section 5): packets in, flow records out.
  *
- * One meter belongs to one thread. It makes no system call and, once its table has grown, no allocation. It
- * reads no clock: time comes in with the packets and with meter_advance. */
+ * One meter belongs to one thread. It makes no system call and no allocation but to let its table grow. It
+ * reads no clock: time comes in with the packets and with meter_advance.
+ *
+ * How a flow ends (RFC 5470 section 5.1.1), each within a second of when it is due:
+ *   1 idle       no packet for idle_ns
+ *   2 interim    every interval_ns from the flow's first packet, if there were packets since the last record.
+ *                The record holds what was counted since then; the flow goes on under its flow id. (Also
+ *                before a packet counter would overflow.)
+ *   3 detected   FIN in both directions, or RST in either, and linger_ns for the last packets. The linger is
+ *                not prolonged by packets. SYN within it begins a new flow. A FIN in a direction that
+ *                `directions` leaves out is seen; a refused packet ends nothing.
+ *   4 forced     flush, or a clock that was set back by more than an hour
+ *   5 resources  the table is full: of max_flows, a 32nd to a 16th goes, those with the oldest last packets
+ * The end of a flow is always told: when the last interim record left nothing to tell, by a record with no
+ * packets, whose start and end are the time of the flow's last packet.
+ *
+ * Records of the same packets are the same, and in the same order, whatever the hash key and however the
+ * packets are cut into batches. Packets may come out of order by less than an hour. */
 #pragma once
 
 #include <stdbool.h>
@@ -38,8 +54,8 @@ struct meter_statistics {
 	uint64_t ignored_octets;                /* frame octets of all outcomes but DECODE_FLOW */
 	int64_t first_ignored_wall_ms, last_ignored_wall_ms; /* 0: none yet */
 	uint64_t fragments_joined;                           /* later fragments that found their first */
-	uint64_t fragments_unjoined;                         /* … that did not: metered without ports */
-	uint64_t records[END_RESOURCES + 1];                 /* by end reason */
+	uint64_t fragments_unjoined; /* … that did not, also for coming before it: metered without ports */
+	uint64_t records[END_RESOURCES + 1]; /* by end reason */
 	uint64_t flows_created;
 	uint64_t evicted;      /* flows ended by pressure */
 	uint64_t clock_steps;  /* packet time that went back too far: all flows were ended */
@@ -51,7 +67,8 @@ typedef void flow_sink(void *arg, const struct flow_record *record);
 
 struct meter;
 
-/* The point table is read when records are made and must outlive the meter. ERR_MEMORY, ERR_LIMIT. */
+/* The point table is read when records are made and must outlive the meter. ERR_MEMORY; ERR_LIMIT: no flows
+ * or more than 2^26, a duration below 0 or over 73 years, an interval between 0 and 1 ms or over 49 days. */
 MUST_CHECK enum status meter_new(struct meter **out, const struct meter_options *options,
 				 const struct point_table *points, flow_sink *sink, void *sink_arg,
 				 struct error *err);

@@ -48,6 +48,7 @@ struct meter {
 	struct fragment_table *fragments;
 	struct meter_clock clock;
 	uint64_t flows_numbered;
+	int64_t evicted_until; /* ns: flows with an older last packet had to make room */
 	struct meter_statistics statistics;
 };
 
@@ -86,7 +87,7 @@ void meter_end_flow(struct meter *m, uint32_t flow, uint32_t hash, enum flow_end
 void meter_interim(struct meter *m, uint32_t flow);
 
 /* Make room: end the flows that have been idle for longest, one in 32, at least one. */
-void meter_evict(struct meter *m);
+void meter_evict(struct meter *m, int64_t now);
 
 /* record.c: hand over the record of what was counted since the last one. */
 void meter_tell(struct meter *m, uint32_t flow, enum flow_end_reason reason);

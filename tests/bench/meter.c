@@ -40,7 +40,19 @@ static double seconds(clockid_t clock)
 	return (double)clock_read(clock) / 1e9;
 }
 
-static int run(char name, uint64_t packets, uint32_t flows)
+/* One workload on its way through a meter. */
+struct run {
+	struct workload workload;
+	struct meter *meter;
+	struct flow_key *flows; /* the key of each flow */
+	struct flow_key *key;   /* the next packets */
+	struct packet_facts *facts;
+	struct totals told;
+	double cpu, wall, before, after; /* s; MiB */
+	uint32_t most;                   /* flows at once */
+};
+
+static bool prepare(struct run *r, char name, uint64_t packets, uint32_t flows)
 {
 	static const struct point_table points = {.count = 1, .point = {{.id = 1, .ifindex = 1}}};
 	const struct meter_options options = {
@@ -49,71 +61,92 @@ static int run(char name, uint64_t packets, uint32_t flows)
 		.linger_ns = NS_PER_S,
 		.hash_key = "not a secret: a benchmark",
 	};
-	struct workload w;
-	struct meter *m;
-	struct totals got = {0};
-	struct meter_statistics s;
-	double cpu = 0, wall = 0;
-	uint32_t most = 0;
 
-	if (!workload_init(&w, name, packets, flows) ||
-	    meter_new(&m, &options, &points, add, &got, NULL) != OK)
-		return 1;
+	if (!workload_init(&r->workload, name, packets, flows) ||
+	    meter_new(&r->meter, &options, &points, add, &r->told, NULL) != OK)
+		return false;
 	if (getenv("WEIR_HASH"))
-		meter_use_hash(m, FLOW_HASH_XXH3);
+		meter_use_hash(r->meter, FLOW_HASH_XXH3);
+	r->flows = calloc(r->workload.flows, sizeof *r->flows);
+	r->key = calloc(CHUNK, sizeof *r->key);
+	r->facts = calloc(CHUNK, sizeof *r->facts);
+	if (!r->flows || !r->key || !r->facts)
+		return false;
+	for (uint32_t i = 0; i < r->workload.flows; i++)
+		r->flows[i] = workload_key(i);
+	memset(r->key, 1, CHUNK * sizeof *r->key); /* its pages are not the meter's */
+	memset(r->facts, 1, CHUNK * sizeof *r->facts);
+	r->before = resident_mib();
+	return true;
+}
 
-	struct flow_key *keys = calloc(w.flows, sizeof *keys);
-	struct flow_key *key = calloc(CHUNK, sizeof *key);
-	struct packet_facts *facts = calloc(CHUNK, sizeof *facts);
+static void release(struct run *r)
+{
+	meter_free(r->meter);
+	free(r->workload.zipf);
+	free(r->flows);
+	free(r->key);
+	free(r->facts);
+}
 
-	if (!keys || !key || !facts)
-		return 1;
-	for (uint32_t i = 0; i < w.flows; i++)
-		keys[i] = workload_key(i);
+/* Only the meter's part is timed. */
+static void count_chunk(struct run *r, uint32_t n)
+{
+	struct meter_statistics s;
 
-	const double before = resident_mib();
+	for (uint32_t i = 0; i < n; i++) {
+		const struct workload_packet p = workload_next(&r->workload);
 
-	for (uint64_t done = 0; done < w.packets;) {
-		const uint32_t n = w.packets - done < CHUNK ? (uint32_t)(w.packets - done) : CHUNK;
-
-		for (uint32_t i = 0; i < n; i++) {
-			const struct workload_packet p = workload_next(&w);
-
-			key[i] = keys[p.flow];
-			facts[i] = (struct packet_facts){.time = {p.time}, .octets = p.octets, .packets = 1};
-			facts[i].tcp_flags = key[i].protocol == 6 ? 0x10 : 0;
-		}
-		const double cpu_then = seconds(CLOCK_PROCESS_CPUTIME_ID),
-			     wall_then = seconds(CLOCK_MONOTONIC);
-
-		for (uint32_t i = 0; i < n; i += PACKET_BATCH_MAX)
-			meter_count(m, key + i, facts + i,
-				    n - i < PACKET_BATCH_MAX ? n - i : PACKET_BATCH_MAX, 0);
-		cpu += seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu_then;
-		wall += seconds(CLOCK_MONOTONIC) - wall_then;
-		done += n;
-		meter_statistics(m, &s);
-		most = s.active_flows > most ? s.active_flows : most;
+		r->key[i] = r->flows[p.flow];
+		r->facts[i] = (struct packet_facts){.time = {p.time}, .octets = p.octets, .packets = 1};
+		r->facts[i].tcp_flags = r->key[i].protocol == 6 ? 0x10 : 0;
 	}
-	const double grown = resident_mib() - before;
+	r->cpu -= seconds(CLOCK_PROCESS_CPUTIME_ID);
+	r->wall -= seconds(CLOCK_MONOTONIC);
+	for (uint32_t i = 0; i < n; i += PACKET_BATCH_MAX)
+		meter_count(r->meter, r->key + i, r->facts + i,
+			    n - i < PACKET_BATCH_MAX ? n - i : PACKET_BATCH_MAX, 0);
+	r->cpu += seconds(CLOCK_PROCESS_CPUTIME_ID);
+	r->wall += seconds(CLOCK_MONOTONIC);
+	meter_statistics(r->meter, &s);
+	r->most = s.active_flows > r->most ? s.active_flows : r->most;
+}
 
-	meter_flush(m);
-	meter_statistics(m, &s);
+/* 1: the records do not hold what was counted. */
+static int report(const struct run *r)
+{
+	const double packets = (double)r->workload.packets;
+
 	printf("%c: %" PRIu64 " packets, %u flows at most, %" PRIu64
 	       " records: %.1f ns of CPU a packet (%.1f wall), "
 	       "%.1f million packets a CPU second, %.0f octets a flow\n",
-	       name, s.packets, most, got.records, cpu / (double)s.packets * 1e9,
-	       wall / (double)s.packets * 1e9, (double)s.packets / cpu / 1e6, grown * (1 << 20) / most);
-	if (got.packets != s.packets || got.octets != s.octets || s.packets != w.packets) {
-		fprintf(stderr, "records hold %" PRIu64 " packets of %" PRIu64 "\n", got.packets, w.packets);
-		return 1;
+	       r->workload.name, r->told.packets, r->most, r->told.records, r->cpu / packets * 1e9,
+	       r->wall / packets * 1e9, packets / r->cpu / 1e6, (r->after - r->before) * (1 << 20) / r->most);
+	if (r->told.packets == r->workload.packets)
+		return 0;
+	fprintf(stderr, "records hold %" PRIu64 " packets of %" PRIu64 "\n", r->told.packets,
+		r->workload.packets);
+	return 1;
+}
+
+static int run(char name, uint64_t packets, uint32_t flows)
+{
+	struct run r = {0};
+	int result = 1;
+
+	if (prepare(&r, name, packets, flows)) {
+		for (uint64_t left = r.workload.packets; left > 0;) {
+			const uint32_t n = left < CHUNK ? (uint32_t)left : CHUNK;
+
+			count_chunk(&r, n);
+			left -= n;
+		}
+		r.after = resident_mib();
+		meter_flush(r.meter);
+		result = report(&r);
 	}
-	meter_free(m);
-	free(w.zipf);
-	free(keys);
-	free(key);
-	free(facts);
-	return 0;
+	release(&r);
+	return result;
 }
 
 int main(int argc, char **argv)

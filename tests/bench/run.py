@@ -13,6 +13,7 @@ time of the exporter alone. A speed counts only when all packets and octets arri
 """
 
 import argparse
+import json
 import os
 import shutil
 import statistics
@@ -70,13 +71,13 @@ def measure(build, command_of, capture, flows):
 
 def generate(build, name, packets, flows, folder):
     path = folder / f"{name}-{packets}-{flows}.pcap"
-    made = path.with_suffix(".txt")
+    made = path.with_suffix(".json")
     if not made.exists():
-        tool = build / "tests" / "bench" / "bench_generate"
-        out = subprocess.run([tool, name, path, str(packets), str(flows)], capture_output=True, text=True, check=True).stdout
+        tool = build / "tests" / "bench" / "generate"
+        out = subprocess.run([tool, name, path, str(packets), str(flows)], capture_output=True, text=True, check=True).stderr
         made.write_text(out, encoding="utf-8")
-    packets, octets, _ = map(int, made.read_text(encoding="utf-8").split())
-    return path, packets, octets
+    true = json.loads(made.read_text(encoding="utf-8"))
+    return path, true["packets"], true["octets"]
 
 
 def faults(sums, packets, octets, ours):

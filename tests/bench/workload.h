@@ -7,11 +7,12 @@
  * Flows come in pairs, one for each direction of a conversation. */
 #pragma once
 
-#include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/time.h"
 #include "decode/decode.h"
 
 struct workload {
@@ -26,7 +27,7 @@ struct workload {
 
 struct workload_packet {
 	uint32_t flow;
-	uint32_t octets; /* of the IP packet */
+	uint32_t octets; /* of the IP packet; 60 at least, so that the headers of IPv6 and TCP have room */
 	int64_t time;    /* ns since the beginning */
 };
 
@@ -97,7 +98,7 @@ static inline struct workload_packet workload_next(struct workload *w)
 	struct workload_packet p = {
 		.time = (int64_t)((double)w->span_ns * (double)w->next / (double)w->packets),
 		/* half are acknowledgements and the like, half are full */
-		.octets = r & 1 ? 1400 : 40 + (uint32_t)(r >> 1) % 120,
+		.octets = r & 1 ? 1400 : 60 + (uint32_t)(r >> 1) % 100,
 	};
 
 	if (w->name == 'A')

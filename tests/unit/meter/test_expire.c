@@ -161,6 +161,15 @@ static void test_interim_spacing(void **state)
 	meter_free(m);
 }
 
+static struct meter_options interim_options(int64_t idle_ns)
+{
+	struct meter_options options = default_options;
+
+	options.interval_ns = MINUTE;
+	options.idle_ns = idle_ns;
+	return options;
+}
+
 /* Packets at these seconds, then silence; what records, seen from outside, come out. */
 static void test_interim_records(void **state)
 {
@@ -190,10 +199,8 @@ static void test_interim_records(void **state)
 		 {{2, 0, 50, 2}, {0, 50, 50, 4}}},
 		{"shorter than the interval: one record", {0, 59, -1}, 59, {{2, 0, 59, 4}}},
 	};
-	struct meter_options options = default_options;
+	const struct meter_options options = interim_options(200 * NS_PER_S);
 
-	options.interval_ns = MINUTE;
-	options.idle_ns = 200 * NS_PER_S;
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		struct harness *h = harness_new(&options);
 		int next = 0;

@@ -50,7 +50,7 @@ static void churn(const char *what, uint32_t hash_mask, uint32_t flows, uint32_t
 	for (uint32_t flow = 0; flow < flows; flow++)
 		assert_int_equal(flow_index_find(&x, hash[flow], &hot[flow].key, hot),
 				 in[flow] ? flow : FLOW_NONE);
-	assert_int_equal(slots_filled(&x), (uint32_t)inside);
+	assert_int_equal(slots_filled(&x), inside);
 	for (uint32_t flow = 0; flow < flows; flow++)
 		if (in[flow])
 			flow_index_remove(&x, hash[flow], flow);
