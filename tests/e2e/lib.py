@@ -611,16 +611,6 @@ def residue():
     return {"namespaces": netns, "wireguard": sockets, "links": links}
 
 
-def has_command(name):
-    """The weir under test knows this command."""
-    return run([WEIR, name, "--help"], expected=None)[0] == 0
-
-
-def need_command(name):
-    if not has_command(name):
-        raise Skip(f"this weir has no 'weir {name}'")
-
-
 def main(namespace):
     """Run the functions test_* of a script, all or those named on the command line."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))

@@ -61,14 +61,12 @@ def flap(lab, ns, host, collector):
 
 def test_port_that_refuses():
     lib.need_root()
-    lib.need_command("probe")
     with lib.Lab() as lab:
         flap(lab, lab.namespace(), "127.0.0.1", "Udp/127.0.0.1:4739")
 
 
 def test_port_that_refuses_ipv6():
     lib.need_root()
-    lib.need_command("probe")
     with lib.Lab() as lab:
         flap(lab, lab.namespace(), "::1", "Udp/[::1]:4739")
 
@@ -76,7 +74,6 @@ def test_port_that_refuses_ipv6():
 def test_templates_reach_a_new_collector_within_one_refresh():
     """By the stream itself: no Data Set in the new collector's first messages stays undecoded beyond one refresh."""
     lib.need_root()
-    lib.need_command("probe")
     with lib.Lab() as lab:
         ns = lab.namespace()
         with lib.Tun(ns, "tun0") as tun:
@@ -97,7 +94,6 @@ def test_templates_reach_a_new_collector_within_one_refresh():
 
 def test_no_route_then_a_route():
     lib.need_root()
-    lib.need_command("probe")
     with lib.Lab() as lab:
         ns = lab.namespace()
         with lib.Tun(ns, "tun0") as tun:
@@ -114,7 +110,6 @@ def test_no_route_then_a_route():
 
 def test_one_dead_collector_does_not_starve_the_other():
     lib.need_root()
-    lib.need_command("probe")
     with lib.Lab() as lab:
         ns = lab.namespace()
         with lib.Tun(ns, "tun0") as tun:
@@ -135,7 +130,6 @@ def test_one_dead_collector_does_not_starve_the_other():
 def test_host_name_that_does_not_resolve():
     """A name is looked up beside the loop: metering goes on and ends in good order."""
     lib.need_root()
-    lib.need_command("probe")
     with lib.Lab() as lab:
         ns = lab.namespace()
         with lib.Tun(ns, "tun0") as tun:

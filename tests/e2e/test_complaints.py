@@ -9,7 +9,6 @@ import lib
 
 def ready():
     lib.need_root()
-    lib.need_command("probe")
 
 
 def tun_probe(lab, ns, tun, *options, collector=None):

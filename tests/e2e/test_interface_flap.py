@@ -21,7 +21,6 @@ def resume_delay(ns, tun, port):
 
 def flap(cycle_of):
     lib.need_root()
-    lib.need_command("probe")
     with lib.Lab() as lab:
         ns = lab.namespace()
         sink = lib.UdpSink(lab, ns)

@@ -98,7 +98,6 @@ def compare(theirs, ours, who):
 def test_tshark_has_nothing_to_complain():
     lib.need_root()
     lib.need("tshark", "tcpdump")
-    lib.need_command("probe")
     with lib.Lab() as lab:
         ns = lab.namespace()
         sink = lib.UdpSink(lab, ns)
@@ -119,7 +118,6 @@ def test_tshark_and_dump_agree():
     """Octets and packets of every record, summed over the capture, by both readers."""
     lib.need_root()
     lib.need("tshark", "tcpdump")
-    lib.need_command("probe")
     with lib.Lab() as lab:
         ns = lab.namespace()
         sink = lib.UdpSink(lab, ns)
@@ -151,7 +149,6 @@ def nfdump_flow(r):
 
 def test_nfcapd_stores_every_record():
     lib.need_root()
-    lib.need_command("probe")
     with lib.Lab() as lab:
         ns = lab.namespace()
         nfcapd = lib.Nfcapd(lab, ns, port=2055)
@@ -177,7 +174,6 @@ def epoch_ms(text):
 
 def test_nfacctd_stores_every_record():
     lib.need_root()
-    lib.need_command("probe")
     with lib.Lab() as lab:
         ns = lab.namespace()
         nfacctd = lib.Nfacctd(lab, ns, port=2056)

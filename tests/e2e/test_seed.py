@@ -73,7 +73,6 @@ def directions(records):
 
 def one_session(probes, family=socket.AF_INET, rounds=1, pause=0.0):
     lib.need_root()
-    lib.need_command("probe")
     with lib.Lab() as lab:
         overlay = Overlay(lab, probes)
         overlay.session(family, rounds, pause)
@@ -146,7 +145,6 @@ def long_flow(lab):
 
 
 def interim_records(interval):
-    lib.need_command("probe")
     with lib.Lab() as lab:
         path, packets = long_flow(lab)
         out = lab.path("o.ipfix")
@@ -191,7 +189,6 @@ def test_odd_interval_is_honoured_with_a_warning():
 def exports_nothing(properties, reason):
     """The exporter is off: it says so, once, and sends nothing."""
     lib.need_root()
-    lib.need_command("probe")
     with lib.Lab() as lab:
         ns = lab.namespace()
         with lib.Tun(ns, "tun0") as tun:
