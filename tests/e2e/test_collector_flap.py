@@ -40,7 +40,7 @@ def flap(lab, ns, host, collector):
     """Down, up, down, up: each time up it gets records of traffic that came after it was up."""
     with lib.Tun(ns, "tun0") as tun:
         tun.up("10.9.0.1/24", "fd09::1/64")
-        probe = lab.weir("probe", "-i", "tun0", "-c", collector, "--idle", 200, "--template-refresh", REFRESH_MS, netns=ns)
+        probe = lab.probe(ns, ["tun0"], "-c", collector, "--idle", 200, "--template-refresh", REFRESH_MS)
         with Traffic(tun) as traffic:
             time.sleep(2.0)
             for _ in range(3):
@@ -78,7 +78,7 @@ def test_templates_reach_a_new_collector_within_one_refresh():
         ns = lab.namespace()
         with lib.Tun(ns, "tun0") as tun:
             tun.up("10.9.0.1/24")
-            probe = lab.weir("probe", "-i", "tun0", "-c", "Udp/127.0.0.1:4739", "--idle", 200, "--template-refresh", REFRESH_MS, netns=ns)
+            probe = lab.probe(ns, ["tun0"], "-c", "Udp/127.0.0.1:4739", "--idle", 200, "--template-refresh", REFRESH_MS)
             with Traffic(tun):
                 time.sleep(2.0)
                 sink = lib.UdpSink(lab, ns)
@@ -98,7 +98,7 @@ def test_no_route_then_a_route():
         ns = lab.namespace()
         with lib.Tun(ns, "tun0") as tun:
             tun.up("10.9.0.1/24")
-            probe = lab.weir("probe", "-i", "tun0", "-c", "Udp/203.0.113.5:4739", "--idle", 200, "--template-refresh", REFRESH_MS, netns=ns)
+            probe = lab.probe(ns, ["tun0"], "-c", "Udp/203.0.113.5:4739", "--idle", 200, "--template-refresh", REFRESH_MS)
             with Traffic(tun):
                 time.sleep(1.5)
                 lib.check(probe.running(), f"the exporter stopped: {probe.errors()}")
@@ -115,7 +115,7 @@ def test_one_dead_collector_does_not_starve_the_other():
         with lib.Tun(ns, "tun0") as tun:
             tun.up("10.9.0.1/24")
             sink = lib.UdpSink(lab, ns)
-            probe = lab.weir("probe", "-i", "tun0", "-c", "Udp/127.0.0.1:4740", "-c", sink.spec(), "-c", "Udp/203.0.113.5:4739", "--idle", 200, netns=ns)
+            probe = lab.probe(ns, ["tun0"], "-c", "Udp/127.0.0.1:4740", "-c", sink.spec(), "-c", "Udp/203.0.113.5:4739", "--idle", 200)
             with Traffic(tun) as traffic:
                 time.sleep(3.0)
                 last = traffic.port
@@ -135,7 +135,7 @@ def test_host_name_that_does_not_resolve():
         with lib.Tun(ns, "tun0") as tun:
             tun.up("10.9.0.1/24")
             sink = lib.UdpSink(lab, ns)
-            probe = lab.weir("probe", "-i", "tun0", "-c", "Udp/collector.invalid:4739", "-c", sink.spec(), "--idle", 200, netns=ns)
+            probe = lab.probe(ns, ["tun0"], "-c", "Udp/collector.invalid:4739", "-c", sink.spec(), "--idle", 200)
             with Traffic(tun):
                 lib.wait_for("records arrive", lambda: sink.messages and ingress_ports(sink), 10, poll=0.3)
             probe.stop(timeout=15)

@@ -62,9 +62,7 @@ def run_probe(lab, ns, collectors, options=()):
     words = [w for c in collectors for w in ("-c", c)]
     with lib.Tun(ns, "tun0") as tun:
         tun.up("10.9.0.1/24", "fd09::1/64")
-        time.sleep(0.5)
-        probe = lab.weir("probe", "-i", "tun0", *words, "--idle", 400, "--template-refresh", 1000, *options, netns=ns)
-        time.sleep(1.0)
+        probe = lab.probe(ns, ["tun0"], *words, "--idle", 400, "--template-refresh", 1000, *options)
         sent = traffic(tun, ns)
         time.sleep(1.0)
         probe.stop()

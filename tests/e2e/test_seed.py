@@ -30,11 +30,8 @@ class Overlay:
                 continue
             sink = lib.UdpSink(lab, peer.ns)
             path = profile(lab, IpFixCollectors=[sink.spec()], **properties)
-            probe = lab.weir("probe", "-p", path, "-i", peer.device, netns=peer.ns)
             self.sinks.append(sink)
-            self.probes.append(probe)
-        lib.wait_for("probes run", lambda: all(p.running() for p in self.probes))
-        time.sleep(1.0)  # nothing says that the ring is open; the session below must not begin before
+            self.probes.append(lab.probe(peer.ns, [peer.device], "-p", path))
 
     def session(self, family=socket.AF_INET, rounds=1, pause=0.0):
         """One TCP session from the first system to the second."""
