@@ -1,5 +1,6 @@
 /* weir probe: the IPFIX Device. */
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -217,6 +218,7 @@ static int run(struct invocation *invocation)
 			 "Interval %" PRId64 " is neither 0 nor a multiple of 60000 ms, as the documented "
 			 "rule asks; honoured all the same",
 			 (int64_t)(p.settings.meter.interval_ns / NS_PER_MS));
+	signal(SIGPIPE, SIG_IGN); /* a reader of -w - that leaves is an error of that file, not our end */
 	status = device_init(&device, &p.settings, &p.log, &err);
 	if (status == OK) {
 		status = p.read ? device_run_capture(&device, p.read, &err) : device_run_live(&device, &err);

@@ -216,6 +216,10 @@ class Namespace:
         with self.entered():
             return socket.socket(family, kind)
 
+    def index_of(self, device):
+        with self.entered():
+            return socket.if_nametoindex(device)
+
 
 class Lab(contextlib.ExitStack):
     """A folder, namespaces, links and processes that vanish together."""
@@ -261,6 +265,19 @@ class Lab(contextlib.ExitStack):
 
     def weir(self, *words, netns=None, env=None):
         return self.start([WEIR, *words], netns, env)
+
+    def probe(self, ns, devices, *words):
+        """`weir probe` on interfaces that are there; returns when its packet sockets on them are running."""
+
+        def running():
+            rows = [line.split() for line in ns.run("cat", "/proc/net/packet")[1].splitlines()[1:]]
+            return [sum(row[4] == str(index) and row[5] == "1" for row in rows) for index in indices]
+
+        indices = [ns.index_of(device) for device in devices]
+        before = running()
+        probe = self.weir("probe", *[w for device in devices for w in ("-i", device)], *words, netns=ns)
+        wait_for("packet sockets run", lambda: all(now > then for now, then in zip(running(), before)), 20)
+        return probe
 
     def join(self, namespaces, v4="198.51.100.0/24", v6="2001:db8:100::/64", device="eth0"):
         """A switch: every namespace gets `device` on one bridge, host number 1, 2, …; a list of (IPv4, IPv6)."""
@@ -609,16 +626,6 @@ def residue():
     sockets = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
     links = sorted(os.listdir("/sys/class/net"))
     return {"namespaces": netns, "wireguard": sockets, "links": links}
-
-
-def has_command(name):
-    """The weir under test knows this command."""
-    return run([WEIR, name, "--help"], expected=None)[0] == 0
-
-
-def need_command(name):
-    if not has_command(name):
-        raise Skip(f"this weir has no 'weir {name}'")
 
 
 def main(namespace):

@@ -40,7 +40,7 @@ def flap(lab, ns, host, collector):
     """Down, up, down, up: each time up it gets records of traffic that came after it was up."""
     with lib.Tun(ns, "tun0") as tun:
         tun.up("10.9.0.1/24", "fd09::1/64")
-        probe = lab.weir("probe", "-i", "tun0", "-c", collector, "--idle", 200, "--template-refresh", REFRESH_MS, netns=ns)
+        probe = lab.probe(ns, ["tun0"], "-c", collector, "--idle", 200, "--template-refresh", REFRESH_MS)
         with Traffic(tun) as traffic:
             time.sleep(2.0)
             for _ in range(3):
@@ -61,14 +61,12 @@ def flap(lab, ns, host, collector):
 
 def test_port_that_refuses():
     lib.need_root()
-    lib.need_command("probe")
     with lib.Lab() as lab:
         flap(lab, lab.namespace(), "127.0.0.1", "Udp/127.0.0.1:4739")
 
 
 def test_port_that_refuses_ipv6():
     lib.need_root()
-    lib.need_command("probe")
     with lib.Lab() as lab:
         flap(lab, lab.namespace(), "::1", "Udp/[::1]:4739")
 
@@ -76,12 +74,11 @@ def test_port_that_refuses_ipv6():
 def test_templates_reach_a_new_collector_within_one_refresh():
     """By the stream itself: no Data Set in the new collector's first messages stays undecoded beyond one refresh."""
     lib.need_root()
-    lib.need_command("probe")
     with lib.Lab() as lab:
         ns = lab.namespace()
         with lib.Tun(ns, "tun0") as tun:
             tun.up("10.9.0.1/24")
-            probe = lab.weir("probe", "-i", "tun0", "-c", "Udp/127.0.0.1:4739", "--idle", 200, "--template-refresh", REFRESH_MS, netns=ns)
+            probe = lab.probe(ns, ["tun0"], "-c", "Udp/127.0.0.1:4739", "--idle", 200, "--template-refresh", REFRESH_MS)
             with Traffic(tun):
                 time.sleep(2.0)
                 sink = lib.UdpSink(lab, ns)
@@ -97,12 +94,11 @@ def test_templates_reach_a_new_collector_within_one_refresh():
 
 def test_no_route_then_a_route():
     lib.need_root()
-    lib.need_command("probe")
     with lib.Lab() as lab:
         ns = lab.namespace()
         with lib.Tun(ns, "tun0") as tun:
             tun.up("10.9.0.1/24")
-            probe = lab.weir("probe", "-i", "tun0", "-c", "Udp/203.0.113.5:4739", "--idle", 200, "--template-refresh", REFRESH_MS, netns=ns)
+            probe = lab.probe(ns, ["tun0"], "-c", "Udp/203.0.113.5:4739", "--idle", 200, "--template-refresh", REFRESH_MS)
             with Traffic(tun):
                 time.sleep(1.5)
                 lib.check(probe.running(), f"the exporter stopped: {probe.errors()}")
@@ -114,13 +110,12 @@ def test_no_route_then_a_route():
 
 def test_one_dead_collector_does_not_starve_the_other():
     lib.need_root()
-    lib.need_command("probe")
     with lib.Lab() as lab:
         ns = lab.namespace()
         with lib.Tun(ns, "tun0") as tun:
             tun.up("10.9.0.1/24")
             sink = lib.UdpSink(lab, ns)
-            probe = lab.weir("probe", "-i", "tun0", "-c", "Udp/127.0.0.1:4740", "-c", sink.spec(), "-c", "Udp/203.0.113.5:4739", "--idle", 200, netns=ns)
+            probe = lab.probe(ns, ["tun0"], "-c", "Udp/127.0.0.1:4740", "-c", sink.spec(), "-c", "Udp/203.0.113.5:4739", "--idle", 200)
             with Traffic(tun) as traffic:
                 time.sleep(3.0)
                 last = traffic.port
@@ -135,13 +130,12 @@ def test_one_dead_collector_does_not_starve_the_other():
 def test_host_name_that_does_not_resolve():
     """A name is looked up beside the loop: metering goes on and ends in good order."""
     lib.need_root()
-    lib.need_command("probe")
     with lib.Lab() as lab:
         ns = lab.namespace()
         with lib.Tun(ns, "tun0") as tun:
             tun.up("10.9.0.1/24")
             sink = lib.UdpSink(lab, ns)
-            probe = lab.weir("probe", "-i", "tun0", "-c", "Udp/collector.invalid:4739", "-c", sink.spec(), "--idle", 200, netns=ns)
+            probe = lab.probe(ns, ["tun0"], "-c", "Udp/collector.invalid:4739", "-c", sink.spec(), "--idle", 200)
             with Traffic(tun):
                 lib.wait_for("records arrive", lambda: sink.messages and ingress_ports(sink), 10, poll=0.3)
             probe.stop(timeout=15)

@@ -13,7 +13,6 @@ SECONDS = 8
 def need_demo():
     lib.need_root()
     lib.need("ip", "wg", "iperf3", "ping", "setpriv")
-    lib.need_command("probe")
 
 
 def descendants(pid):

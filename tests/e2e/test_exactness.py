@@ -223,8 +223,6 @@ def captures():
 
 
 def test_corpus():
-    lib.need_command("probe")
-    lib.need_command("dump")
     folder, files = captures()
     excuses = Excuses()
     verdicts, faulty = Counter(), 0

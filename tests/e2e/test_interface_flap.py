@@ -1,6 +1,5 @@
 """An interface that goes down, is deleted and comes back under another index: metering resumes within 2 s each time."""
 
-import socket
 import time
 
 import lib
@@ -21,7 +20,6 @@ def resume_delay(ns, tun, port):
 
 def flap(cycle_of):
     lib.need_root()
-    lib.need_command("probe")
     with lib.Lab() as lab:
         ns = lab.namespace()
         sink = lib.UdpSink(lab, ns)
@@ -43,18 +41,13 @@ def flap(cycle_of):
             lib.equal(interfaces[port], {index}, f"cycle {port}: ingressInterface")
 
 
-def index_of(ns, name):
-    with ns.entered():
-        return socket.if_nametoindex(name)
-
-
 def test_deleted_and_recreated():
     def cycle(ns, sink):
         began = {}
         for port in range(1000, 1000 + CYCLES):
             with lib.Tun(ns, "wtun") as tun:
                 tun.up("10.9.0.1/24")
-                index = index_of(ns, "wtun")
+                index = ns.index_of("wtun")
                 began[port] = resume_delay(ns, tun, port), index
         lib.check(len({index for _, index in began.values()}) > 1, "the index changes")
         return began
@@ -70,7 +63,7 @@ def test_down_and_up():
             for port in range(1000, 1000 + CYCLES):
                 ns.ip("link", "set", "wtun", "down")
                 ns.ip("link", "set", "wtun", "up")
-                began[port] = resume_delay(ns, tun, port), index_of(ns, "wtun")
+                began[port] = resume_delay(ns, tun, port), ns.index_of("wtun")
         return began
 
     flap(cycle)
@@ -85,7 +78,7 @@ def test_quick_cycles_end_well():
                 tun.up()
         with lib.Tun(ns, "wtun") as tun:
             tun.up("10.9.0.1/24")
-            return {999: (resume_delay(ns, tun, 999), index_of(ns, "wtun"))}
+            return {999: (resume_delay(ns, tun, 999), ns.index_of("wtun"))}
 
     flap(cycle)
 

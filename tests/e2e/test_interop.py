@@ -62,9 +62,7 @@ def run_probe(lab, ns, collectors, options=()):
     words = [w for c in collectors for w in ("-c", c)]
     with lib.Tun(ns, "tun0") as tun:
         tun.up("10.9.0.1/24", "fd09::1/64")
-        time.sleep(0.5)
-        probe = lab.weir("probe", "-i", "tun0", *words, "--idle", 400, "--template-refresh", 1000, *options, netns=ns)
-        time.sleep(1.0)
+        probe = lab.probe(ns, ["tun0"], *words, "--idle", 400, "--template-refresh", 1000, *options)
         sent = traffic(tun, ns)
         time.sleep(1.0)
         probe.stop()
@@ -98,7 +96,6 @@ def compare(theirs, ours, who):
 def test_tshark_has_nothing_to_complain():
     lib.need_root()
     lib.need("tshark", "tcpdump")
-    lib.need_command("probe")
     with lib.Lab() as lab:
         ns = lab.namespace()
         sink = lib.UdpSink(lab, ns)
@@ -119,7 +116,6 @@ def test_tshark_and_dump_agree():
     """Octets and packets of every record, summed over the capture, by both readers."""
     lib.need_root()
     lib.need("tshark", "tcpdump")
-    lib.need_command("probe")
     with lib.Lab() as lab:
         ns = lab.namespace()
         sink = lib.UdpSink(lab, ns)
@@ -151,7 +147,6 @@ def nfdump_flow(r):
 
 def test_nfcapd_stores_every_record():
     lib.need_root()
-    lib.need_command("probe")
     with lib.Lab() as lab:
         ns = lab.namespace()
         nfcapd = lib.Nfcapd(lab, ns, port=2055)
@@ -177,7 +172,6 @@ def epoch_ms(text):
 
 def test_nfacctd_stores_every_record():
     lib.need_root()
-    lib.need_command("probe")
     with lib.Lab() as lab:
         ns = lab.namespace()
         nfacctd = lib.Nfacctd(lab, ns, port=2056)

@@ -1,4 +1,5 @@
 /* Messages through a session into JSON: what weir dump prints, and what is counted. */
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -281,6 +282,53 @@ static void class_04_bounded_records(void **state)
 	stop(f);
 }
 
+/* The sanitizer's allocator does not tell mallinfo2. */
+size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
+
+static size_t allocated(void)
+{
+	return __sanitizer_get_current_allocated_bytes ? __sanitizer_get_current_allocated_bytes()
+						       : mallinfo2().uordblks;
+}
+
+/* RELIABILITY class 7: what a message makes us keep is bounded by its own length, not by a number in it. */
+static void class_07_allocation_follows_the_message(void **state)
+{
+	enum { OCTETS_PER_OCTET = 16, FIRST_USE = 4096 };
+	const struct {
+		const char *what;
+		uint16_t set, id, fields, length;
+		unsigned present; /* field specifiers that are really there */
+	} rows[] = {
+		{"field count over the set", 2, 256, 65535, 4, 1},
+		{"fields of the largest length", 2, 257, 1, 65534, 1},
+		{"many of the largest length", 2, 258, 100, 65534, 100},
+		{"many of variable length", 2, 259, 1000, 65535, 1000},
+		{"many, as they should be", 2, 260, 4000, 1, 4000},
+		{"options, field count over the set", 3, 261, 65535, 4, 1},
+		{"data of a template that is not there", 400, 0xffff, 0xffff, 0xffff, 2000},
+	};
+	struct fixture *f = start(TEMPLATE_RULES_DATAGRAM);
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		b_begin(&f->b, 100, 0, 1);
+		b_set(&f->b, rows[i].set);
+		b_template(&f->b, rows[i].id, rows[i].fields);
+		if (rows[i].set == 3)
+			b16(&f->b, 1);
+		for (unsigned n = 0; n < rows[i].present; n++)
+			b_field(&f->b, (uint16_t)(1 + n), rows[i].length);
+
+		const size_t before = allocated();
+		(void)give(f); /* whole or refused: either is right here */
+		const size_t after = allocated();
+		if (after > before + OCTETS_PER_OCTET * f->b.used + FIRST_USE)
+			fail_msg("%s: %zu octets kept for a message of %zu", rows[i].what, after - before,
+				 f->b.used);
+	}
+	stop(f);
+}
+
 static void conformance_A_66_sequence(void **state)
 {
 	const struct {
@@ -360,6 +408,7 @@ int main(void)
 		cmocka_unit_test(conformance_A_66_sequence),
 		cmocka_unit_test(conformance_E_lists),
 		cmocka_unit_test(class_04_bounded_records),
+		cmocka_unit_test(class_07_allocation_follows_the_message),
 		cmocka_unit_test(class_09_recursion),
 		cmocka_unit_test(uncounted_is_not_lost),
 		cmocka_unit_test(every_domain_has_its_own_sequence),
