@@ -9,15 +9,10 @@ struct planned {
 	uint32_t count;
 };
 
-struct domain {
-	uint32_t id;
-	struct sequence sequence;
-};
-
 struct session {
 	struct template_store *templates;
 	struct session_stats stats;
-	struct domain *domains;
+	struct session_domain *domains;
 	uint32_t domain_count, domain_room, domain_last;
 	struct planned *plan;
 	size_t plan_room;
@@ -77,21 +72,21 @@ uint32_t session_expire_templates(struct session *s, int64_t before)
 }
 
 /* The sequence state of a domain; NULL when there are too many or there is no memory. */
-static struct sequence *sequence_of(struct session *s, uint32_t id)
+static struct session_domain *domain_of(struct session *s, uint32_t id)
 {
 	if (s->domain_last < s->domain_count && s->domains[s->domain_last].id == id)
-		return &s->domains[s->domain_last].sequence;
+		return &s->domains[s->domain_last];
 	for (uint32_t i = 0; i < s->domain_count; i++) {
 		if (s->domains[i].id == id) {
 			s->domain_last = i;
-			return &s->domains[i].sequence;
+			return &s->domains[i];
 		}
 	}
 	if (s->domain_count == SESSION_DOMAINS_MAX)
 		return NULL;
 	if (s->domain_count == s->domain_room) {
 		const uint32_t room = s->domain_room ? 2 * s->domain_room : 1;
-		struct domain *more = realloc(s->domains, room * sizeof *more);
+		struct session_domain *more = realloc(s->domains, room * sizeof *more);
 
 		if (!more)
 			return NULL;
@@ -99,8 +94,8 @@ static struct sequence *sequence_of(struct session *s, uint32_t id)
 		s->domain_room = room;
 	}
 	s->domain_last = s->domain_count++;
-	s->domains[s->domain_last] = (struct domain){.id = id};
-	return &s->domains[s->domain_last].sequence;
+	s->domains[s->domain_last] = (struct session_domain){.id = id};
+	return &s->domains[s->domain_last];
 }
 
 static void learn(struct session *s, const struct message_header *header, const struct set *set, int64_t now,
@@ -143,7 +138,7 @@ struct walk {
 };
 
 static enum message_fault plan_data(struct session *s, const struct message_header *header,
-				    const struct set *set, struct walk *w)
+				    const struct set *set, const struct session_sink *sink, struct walk *w)
 {
 	const struct template *t = template_store_find(s->templates, header->domain, set->id);
 
@@ -152,6 +147,8 @@ static enum message_fault plan_data(struct session *s, const struct message_head
 		w->without++;
 		w->octets_without += set->records.length;
 		w->uncounted = true;
+		if (sink->undecoded)
+			sink->undecoded(sink->arg, header, set);
 		return MESSAGE_FAULT_NONE;
 	}
 
@@ -179,7 +176,7 @@ static enum message_fault walk(struct session *s, struct message_reader *reader,
 		if (set.id == SET_TEMPLATE || set.id == SET_OPTIONS_TEMPLATE)
 			learn(s, &reader->header, &set, now, sink);
 		else if (set.id >= SET_DATA_FIRST)
-			fault = plan_data(s, &reader->header, &set, w);
+			fault = plan_data(s, &reader->header, &set, sink, w);
 		else
 			w->unknown++;
 	}
@@ -189,7 +186,7 @@ static enum message_fault walk(struct session *s, struct message_reader *reader,
 static void count_whole(struct session *s, const struct message_header *header, const struct walk *w)
 {
 	struct session_stats *stats = &s->stats;
-	struct sequence *sequence = sequence_of(s, header->domain);
+	struct session_domain *domain = domain_of(s, header->domain);
 
 	stats->messages++;
 	stats->octets += header->length;
@@ -200,15 +197,57 @@ static void count_whole(struct session *s, const struct message_header *header, 
 	stats->sets_without_template += w->without;
 	stats->octets_without_template += w->octets_without;
 	stats->unknown_sets += w->unknown;
-	if (!sequence) {
+	if (!domain) {
 		stats->unaccounted_domains++;
 		return;
 	}
 
+	const struct sequence_stats before = domain->stats;
 	const enum sequence_event event =
-		sequence_begin(sequence, &stats->sequence, header->sequence, header->export_time);
-	sequence_end(sequence, &stats->sequence, event, header->sequence, header->export_time, w->records,
-		     w->uncounted);
+		sequence_begin(&domain->sequence, &domain->stats, header->sequence, header->export_time);
+	sequence_end(&domain->sequence, &domain->stats, event, header->sequence, header->export_time,
+		     w->records, w->uncounted);
+	for (size_t i = 0; i < SEQUENCE_EVENT_COUNT; i++)
+		stats->sequence.events[i] += domain->stats.events[i] - before.events[i];
+	stats->sequence.lost += domain->stats.lost - before.lost;
+	stats->sequence.uncounted += domain->stats.uncounted - before.uncounted;
+}
+
+bool session_domain_at(const struct session *s, uint32_t i, struct session_domain *out)
+{
+	if (i >= s->domain_count)
+		return false;
+	*out = s->domains[i];
+	return true;
+}
+
+enum status session_restore_domain(struct session *s, const struct session_domain *from)
+{
+	struct session_domain *domain = domain_of(s, from->id);
+
+	if (!domain)
+		return ERR_LIMIT;
+	*domain = *from;
+	return OK;
+}
+
+void session_restore_stats(struct session *s, const struct session_stats *stats)
+{
+	s->stats = *stats;
+}
+
+enum status session_late_set(struct session *s, const struct message_header *header, const struct set *set,
+			     const struct session_sink *sink)
+{
+	const struct template *t = template_store_find(s->templates, header->domain, set->id);
+
+	if (!t)
+		return AGAIN;
+
+	const int32_t count = record_count(t, set->records, NULL);
+	if (count > 0 && sink->data)
+		sink->data(sink->arg, header, t, s->templates, set->records, (uint32_t)count);
+	return count < 0 ? ERR_FORMAT : OK;
 }
 
 enum message_fault session_message(struct session *s, struct span octets, int64_t now,

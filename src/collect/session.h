@@ -46,6 +46,8 @@ struct session_sink {
 	/* `records` is whole and has `count` > 0 records of `template`. */
 	void (*data)(void *arg, const struct message_header *header, const struct template *template,
 		     const struct template_store *store, struct span records, uint32_t count);
+	/* A data set that has no template yet. `message` is whole and may still turn out to be malformed. */
+	void (*undecoded)(void *arg, const struct message_header *header, const struct set *set);
 };
 
 struct session;
@@ -60,6 +62,24 @@ enum message_fault session_message(struct session *session, struct span octets, 
 				   const struct session_sink *sink);
 
 const struct session_stats *session_stats(const struct session *session);
+
+/* A data set that was handed to `undecoded` before, on its own: to `data` when its template is there now. It
+ * was counted then and is not counted again. OK; AGAIN: still no template; ERR_FORMAT: a record runs past it.
+ */
+MUST_CHECK enum status session_late_set(struct session *session, const struct message_header *header,
+					const struct set *set, const struct session_sink *sink);
+
+/* Observation domain number `i` from 0, in the order of their first messages; false: there are no more. */
+struct session_domain {
+	uint32_t id;
+	struct sequence sequence;
+	struct sequence_stats stats;
+};
+bool session_domain_at(const struct session *session, uint32_t i, struct session_domain *out);
+
+/* Go on where a session was left that had this domain and these statistics: for one without messages. */
+MUST_CHECK enum status session_restore_domain(struct session *session, const struct session_domain *domain);
+void session_restore_stats(struct session *session, const struct session_stats *stats);
 
 /* Templates not given again since `before` end (UDP, RFC 7011 section 8.4). Returns how many. */
 uint32_t session_expire_templates(struct session *session, int64_t before);

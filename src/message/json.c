@@ -24,6 +24,11 @@ void json_printer_fini(struct json_printer *p)
 	p->places = NULL;
 }
 
+void json_print_name(struct text *t, const struct template_field *f)
+{
+	value_print_name(t, f->ie, f->pen, f->id);
+}
+
 static void print_list(struct json_printer *p, enum ie_type type, struct span octets, struct place where);
 
 static void print_field(struct json_printer *p, const struct template_field *f, struct span octets,
@@ -39,6 +44,12 @@ static void print_field(struct json_printer *p, const struct template_field *f, 
 	if (v.fault)
 		p->faults[v.fault]++;
 	value_print(p->text, &v);
+}
+
+void json_print_field(struct json_printer *p, const struct template_field *f, struct span octets,
+		      const struct template_store *store, uint32_t domain)
+{
+	print_field(p, f, octets, (struct place){.store = store, .domain = domain});
 }
 
 static void print_array(struct json_printer *p, const struct template *t, struct span record,

@@ -29,6 +29,13 @@ struct json_printer {
 MUST_CHECK enum status json_printer_init(struct json_printer *p, struct text *text);
 void json_printer_fini(struct json_printer *p);
 
+/* The name of a field as above, without quotes. */
+void json_print_name(struct text *t, const struct template_field *field);
+
+/* The value of one field of a record in a data set of `domain`. */
+void json_print_field(struct json_printer *p, const struct template_field *field, struct span octets,
+		      const struct template_store *store, uint32_t domain);
+
 /* All records of a set that record_count has found whole. `store` has the templates of lists inside. */
 void json_print_set(struct json_printer *p, const struct message_header *header,
 		    const struct template *template, const struct template_store *store, struct span records);
