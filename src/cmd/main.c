@@ -6,7 +6,11 @@
 #include "cmd/help.h"
 
 static const struct command *const commands[] = {
-	&command_probe, &command_dump, &command_check, &command_demo, NULL,
+	&command_probe, &command_dump, &command_check, &command_demo,
+#ifdef WEIR_QUERY
+	&command_query,
+#endif
+	NULL,
 };
 
 static void print_commands(FILE *out)
