@@ -6,7 +6,11 @@
 #include "cmd/help.h"
 
 static const struct command *const commands[] = {
-	&command_probe, &command_collect, &command_dump, &command_check, &command_demo, NULL,
+	&command_probe, &command_collect,
+#ifdef WEIR_QUERY
+	&command_query,
+#endif
+	&command_dump,  &command_check,   &command_demo, NULL,
 };
 
 static void print_commands(FILE *out)

@@ -5,11 +5,11 @@
 #include <string.h>
 #include <time.h>
 
-#include "daemon/feed.h"
 #include "daemon/roles.h"
 
 #ifdef WEIR_STORE
 #include "daemon/ledger_page.h"
+#include "store/journal_source.h"
 #include "store/loader.h"
 #include "store/manifest.h"
 
@@ -25,8 +25,8 @@ struct loading {
 	const struct role_context *context;
 	struct role_board *board;
 	struct loader *loader;
-	struct feed *feed;
-	struct input input;
+	struct journal_source *source;
+	struct input journal, input; /* as it is; counted */
 	struct ledger_page *page;
 	uint64_t kernel_drops; /* that the loader knows of */
 	struct mono_ns metrics, house;
@@ -35,24 +35,13 @@ struct loading {
 static enum status next_message(void *arg, struct input_message *out, struct error *err)
 {
 	struct loading *l = arg;
-	struct journal_entry e;
-	const enum status st = feed_next(l->feed, &e, err);
+	const enum status st = l->journal.next(l->journal.arg, out, err);
 
-	if (st != OK)
-		return st;
-	*out = (struct input_message){
-		.octets = e.octets,
-		.received = e.received,
-		.peer = {.address = e.session->address,
-			 .number = e.session->number,
-			 .scope = e.session->scope,
-			 .port = e.session->port,
-			 .local_port = e.session->local_port,
-			 .transport = e.session->transport},
-		.next = {e.next.worker, e.next.segment, e.next.offset},
-	};
-	role_read(l->board, e.next, e.octets.length, wall_ms(e.received));
-	return OK;
+	if (st == OK)
+		role_read(l->board,
+			  (struct journal_position){out->next.worker, out->next.segment, out->next.offset},
+			  out->octets.length, wall_ms(out->received));
+	return st;
 }
 
 /* What lies in partitions needs no journal any more. */
@@ -67,8 +56,7 @@ static void release(struct loading *l)
 		if (p.segment == 0)
 			continue;
 		atomic_store(&l->board->kept[i], board_position(p.segment, p.offset));
-		if (journal_release(l->context->store, (struct journal_position){i, p.segment, p.offset},
-				    NULL, &err) != OK)
+		if (l->journal.release(l->journal.arg, p, &err) != OK)
 			log_warn(l->context->options->log, "journal: %s", err.text);
 	}
 }
@@ -168,18 +156,18 @@ static enum status open_loading(struct loading *l, struct error *err)
 		.retain_octets = o->retain_octets,
 		.log = o->log,
 	};
-	struct journal_position from[JOURNAL_WORKERS];
+	struct input_position from[INPUT_WORKERS_MAX];
 	enum status st = loader_open(&l->loader, &options, err);
 
 	if (st != OK)
 		return st;
-	for (uint32_t i = 0; i < JOURNAL_WORKERS; i++) {
+	for (uint32_t i = 0; i < INPUT_WORKERS_MAX; i++) {
 		const struct input_position p = loader_position(l->loader, i);
-		from[i] = (struct journal_position){i, p.segment, p.offset};
+		from[i] = p;
 		atomic_store(&l->board->read[i], board_position(p.segment, p.offset));
 		atomic_store(&l->board->kept[i], board_position(p.segment, p.offset));
 	}
-	st = feed_open(&l->feed, l->context->store, l->context->board->workers, from, true, err);
+	st = journal_source_open(&l->source, &l->journal, l->context->store, from, true, err);
 	if (st == OK && !(l->page = ledger_page_new()))
 		st = error_set(err, ERR_MEMORY, "loader: no memory");
 	return st;
@@ -204,7 +192,7 @@ int loader_role(void *arg)
 		log_error(l.context->options->log, "%s", err.text);
 		role_failing(l.board, err.text);
 	}
-	feed_close(l.feed);
+	journal_source_close(l.source);
 	loader_close(l.loader);
 	ledger_page_free(l.page);
 	return status;

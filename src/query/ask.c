@@ -1,0 +1,312 @@
+#include "query/ask.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "query/when.h"
+
+enum { DEFAULT_TOP = 20, DEFAULT_LIST = 50 };
+
+static enum status fail(struct filter_error *err, size_t at, size_t length, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+static enum status fail(struct filter_error *err, size_t at, size_t length, const char *format, ...)
+{
+	va_list args;
+
+	err->at = at;
+	err->length = length;
+	va_start(args, format);
+	vsnprintf(err->text, sizeof err->text, format, args);
+	va_end(args);
+	return ERR_USAGE;
+}
+
+/* Up to three words of one key, borrowed. */
+struct pieces {
+	const char *at[3];
+	size_t length[3];
+	unsigned count; /* more than 3: too many */
+};
+
+static struct pieces split(const char *text, size_t length)
+{
+	struct pieces p = {.count = 0};
+
+	for (size_t i = 0; i < length;) {
+		size_t n = 0;
+
+		while (i < length && isspace((unsigned char)text[i]))
+			i++;
+		while (i + n < length && !isspace((unsigned char)text[i + n]))
+			n++;
+		if (n && p.count < 3) {
+			p.at[p.count] = text + i;
+			p.length[p.count] = n;
+		}
+		p.count += n > 0;
+		i += n;
+	}
+	return p;
+}
+
+static bool is(const struct pieces *p, unsigned i, const char *word)
+{
+	return i < p->count && p->length[i] == strlen(word) && strncasecmp(p->at[i], word, p->length[i]) == 0;
+}
+
+static enum side side_in_front(const struct pieces *p)
+{
+	const struct word *w = p->count == 2 ? word_find(p->at[1], p->length[1]) : NULL;
+
+	if (!w || !w->sided)
+		return SIDE_EITHER;
+	if (w->type == WORD_INTERFACE)
+		return is(p, 0, "in") ? SIDE_SOURCE : is(p, 0, "out") ? SIDE_DESTINATION : SIDE_EITHER;
+	return is(p, 0, "src") || is(p, 0, "source")        ? SIDE_SOURCE
+	       : is(p, 0, "dst") || is(p, 0, "destination") ? SIDE_DESTINATION
+							    : SIDE_EITHER;
+}
+
+/* Whether one value a record is there to group by. */
+static enum status check_key(const struct ask_key *k, bool buckets, size_t at, size_t length,
+			     struct filter_error *err)
+{
+	if (k->type == WORD_BARE && strcmp(k->word->name, "denied") != 0)
+		return fail(err, at, length, "'%s' seen; a word that has a value expected", k->word->name);
+	if (k->word && k->word->sided && k->side == SIDE_EITHER && !k->word->group[0])
+		return fail(err, at, length, "'%s' seen; a side expected: 'src %s' or 'dst %s'",
+			    k->word->name, k->word->name, k->word->name);
+	if (k->type == WORD_BUCKET && (!buckets || k->step_ms < 1000))
+		return fail(err, at, length, "'time' seen; %s expected",
+			    buckets ? "a step of a second or more: 'time 5m'" : "'start' or 'end'");
+	return OK;
+}
+
+static enum status read_key(struct ask_key *k, const char *text, size_t at, size_t length, bool buckets,
+			    struct filter_error *err)
+{
+	struct pieces p = split(text + at, length);
+	enum word_type type;
+
+	*k = (struct ask_key){.side = (uint8_t)side_in_front(&p)};
+	if (p.count == 0 || p.count > 2)
+		return fail(err, at, length, "%s seen; one word, or a side and a word, expected",
+			    p.count ? "more words" : "nothing");
+
+	const unsigned i = k->side != SIDE_EITHER;
+	k->word = word_find(p.at[i], p.length[i]);
+	if (k->word) {
+		k->type = k->word->type;
+		k->column.kind = k->word->kind;
+	} else if (word_element(&k->column, &type, p.at[i], p.length[i])) {
+		k->type = (uint8_t)type;
+	} else {
+		const char *near = word_nearest(p.at[i], p.length[i], NULL);
+
+		return fail(err, (size_t)(p.at[i] - text), p.length[i],
+			    "'%.*s' seen; a word or the name of an element expected%s%s%s",
+			    (int)(p.length[i] < 60 ? p.length[i] : 60), p.at[i], near ? ", perhaps '" : "",
+			    near ? near : "", near ? "'" : "");
+	}
+	if (k->type == WORD_BUCKET && p.count == 2) {
+		if (!duration_parse(&k->step_ms, p.at[1], p.length[1]))
+			k->step_ms = 0;
+	} else if (p.count != i + 1) {
+		return fail(err, at, length, "more words seen; one word, or a side and a word, expected");
+	}
+	const char *side = word_side_name(k->word, (enum side)k->side);
+	snprintf(k->name, sizeof k->name, "%s%s%s", side, *side ? " " : "",
+		 k->word ? k->word->name : k->column.name);
+	return check_key(k, buckets, at, length, err);
+}
+
+enum status ask_keys(struct ask *out, const char *text, bool buckets, struct filter_error *err)
+{
+	*err = (struct filter_error){0};
+	out->key_count = 0;
+	for (size_t at = 0;;) {
+		const size_t length = strcspn(text + at, ",");
+		enum status s;
+
+		if (out->key_count == ASK_KEYS_MAX)
+			return fail(err, at, length, "more than %d words seen", ASK_KEYS_MAX);
+		s = read_key(&out->keys[out->key_count], text, at, length, buckets, err);
+		if (s != OK)
+			return s;
+		out->key_count++;
+		at += length;
+		if (text[at] == '\0')
+			return OK;
+		at++;
+	}
+}
+
+void ask_default_keys(struct ask *ask)
+{
+	static const char usual[] =
+		"start,duration,proto,src,srcport,dst,dstport,flags,dir,packets,octets,denied";
+	struct filter_error err;
+
+	if (ask_keys(ask, usual, false, &err) != OK)
+		ask->key_count = 0;
+}
+
+static enum cell_format format_of(const struct ask_key *k)
+{
+	static const unsigned char of[WORD_TYPE_COUNT] = {
+		[WORD_BARE] = CELL_YES,
+		[WORD_ADDRESS] = CELL_ADDRESS,
+		[WORD_IPV4] = CELL_IPV4,
+		[WORD_IPV6] = CELL_IPV6,
+		[WORD_PROTOCOL] = CELL_PROTOCOL,
+		[WORD_FLAGS] = CELL_FLAGS,
+		[WORD_DIRECTION] = CELL_DIRECTION,
+		[WORD_DURATION] = CELL_DURATION,
+		[WORD_BUCKET] = CELL_TIME,
+	};
+
+	if (k->word && strcmp(k->word->name, "octets") == 0)
+		return CELL_OCTETS;
+	if (k->word && strcmp(k->word->name, "packets") == 0)
+		return CELL_COUNT;
+	return (enum cell_format)of[k->type];
+}
+
+/* The key's SQL; `second` is the IPv6 half of an address. */
+static void key_sql(struct sql *sql, const struct ask_key *k, unsigned second, const struct schema *schema)
+{
+	if (!k->word) {
+		word_column_sql(sql, k->column.name, (enum column_kind)k->column.kind, schema);
+	} else if (k->type == WORD_BUCKET) {
+		sql_put(sql, "epoch_ms(");
+		word_sql(sql, k->word->sql[0][0], schema);
+		sql_format(sql, ") // %" PRId64 " * %" PRId64, k->step_ms, k->step_ms);
+	} else if (k->side == SIDE_EITHER && k->word->group[second]) {
+		word_sql(sql, k->word->group[second], schema);
+	} else {
+		word_sql(sql, k->word->sql[k->side == SIDE_DESTINATION][second], schema);
+	}
+}
+
+static void select_keys(const struct ask *ask, const struct schema *schema, struct sql *sql,
+			struct ask_column *columns)
+{
+	for (uint32_t i = 0; i < ask->key_count; i++) {
+		const struct ask_key *k = &ask->keys[i];
+
+		columns[i].format = (uint8_t)format_of(k);
+		snprintf(columns[i].name, sizeof columns[i].name, "%s", k->name);
+		sql_put(sql, i ? ", " : "");
+		key_sql(sql, k, 0, schema);
+		sql_format(sql, " AS k%u", i);
+		if (columns[i].format == CELL_ADDRESS) {
+			sql_put(sql, ", ");
+			key_sql(sql, k, 1, schema);
+			sql_format(sql, " AS w%u", i);
+		}
+	}
+}
+
+static void timestamp(struct sql *sql, int64_t ms)
+{
+	sql_format(sql, "make_timestamp(%" PRId64 ")", ms * 1000);
+}
+
+static void where(const struct ask *ask, const struct schema *schema, struct sql *sql)
+{
+	const char *joint = " WHERE ";
+
+	if (ask->from_ms) {
+		sql_put(sql, joint);
+		word_sql(sql, "coalesce({flowEnd}, {receiveTime}) >= ", schema);
+		timestamp(sql, ask->from_ms);
+		joint = " AND ";
+	}
+	if (ask->to_ms) {
+		sql_put(sql, joint);
+		word_sql(sql, "coalesce({flowStart}, {receiveTime}) < ", schema);
+		timestamp(sql, ask->to_ms);
+		joint = " AND ";
+	}
+	if (ask->filter) {
+		sql_put(sql, joint);
+		filter_sql(sql, ask->filter, schema);
+	}
+}
+
+static void limit(int64_t asked, int64_t usual, struct sql *sql)
+{
+	const int64_t rows = asked ? asked : usual;
+
+	if (rows > 0)
+		sql_format(sql, " LIMIT %" PRId64, rows);
+}
+
+static void grouped_sql(const struct ask *ask, const struct schema *schema, struct sql *sql,
+			struct ask_column *columns, uint32_t *column_count)
+{
+	static const struct ask_column sums[] = {
+		{"octets", CELL_OCTETS}, {"packets", CELL_COUNT}, {"flows", CELL_COUNT}};
+	static const char *const orders[] = {
+		[ORDER_OCTETS] = "octets", [ORDER_PACKETS] = "packets", [ORDER_FLOWS] = "flows"};
+	bool timed = false;
+
+	for (uint32_t i = 0; i < ask->key_count; i++)
+		timed = timed || ask->keys[i].type == WORD_BUCKET;
+	const bool by_time = ask->order == ORDER_TIME || (ask->order == ORDER_DEFAULT && timed);
+
+	select_keys(ask, schema, sql, columns);
+	word_sql(sql,
+		 ", sum({octetDeltaCount}) AS octets, sum({packetDeltaCount}) AS packets, count(*) AS flows "
+		 "FROM flows",
+		 schema);
+	memcpy(columns + ask->key_count, sums, sizeof sums);
+	*column_count = ask->key_count + 3;
+	where(ask, schema, sql);
+	sql_put(sql, " GROUP BY ALL ORDER BY ");
+	if (!by_time)
+		sql_format(sql, "%s DESC NULLS LAST, ",
+			   orders[ask->order == ORDER_DEFAULT ? ORDER_OCTETS : ask->order]);
+	for (unsigned pass = 0, put = 0; pass < 2;
+	     pass++) /* time in front, then the others: one order for equals */
+		for (uint32_t i = 0; i < ask->key_count; i++) {
+			if ((ask->keys[i].type == WORD_BUCKET) != (pass == 0))
+				continue;
+			sql_format(sql, "%sk%u", put++ ? ", " : "", i);
+			if (columns[i].format == CELL_ADDRESS)
+				sql_format(sql, ", w%u", i);
+		}
+	limit(ask->limit, by_time ? -1 : DEFAULT_TOP, sql);
+}
+
+enum status ask_sql(const struct ask *ask, const struct schema *schema, struct sql *sql,
+		    struct ask_column *columns, uint32_t *column_count)
+{
+	static const char *const orders[] = {
+		[ORDER_DEFAULT] = "coalesce({flowEnd}, {receiveTime})",
+		[ORDER_TIME] = "coalesce({flowEnd}, {receiveTime})",
+		[ORDER_OCTETS] = "{octetDeltaCount}",
+		[ORDER_PACKETS] = "{packetDeltaCount}",
+		[ORDER_FLOWS] = "coalesce({flowEnd}, {receiveTime})",
+	};
+
+	sql_put(sql, "SELECT ");
+	if (ask->grouped) {
+		grouped_sql(ask, schema, sql, columns, column_count);
+	} else {
+		select_keys(ask, schema, sql, columns);
+		*column_count = ask->key_count;
+		sql_put(sql, " FROM flows");
+		where(ask, schema, sql);
+		sql_put(sql, " ORDER BY ");
+		word_sql(sql, orders[ask->order], schema);
+		sql_put(sql, " DESC NULLS LAST");
+		limit(ask->limit, DEFAULT_LIST, sql);
+	}
+	return sql->failed ? ERR_MEMORY : OK;
+}

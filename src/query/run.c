@@ -1,0 +1,331 @@
+#include "query/run.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/time.h"
+#include "query/coverage.h"
+#include "query/engine.h"
+#include "query/sandbox.h"
+#include "store/store.h"
+
+enum {
+	MANY_RECORDS = 1000000, /* from here on a second thread is worth its start */
+	GRACE_MS = 200,         /* of an interrupted query, to end in order */
+};
+
+struct answer {
+	const struct query *query;
+	FILE *out;
+	struct store *store;
+	struct engine engine;
+	struct store_coverage coverage;
+	struct show show;
+	_Atomic(duckdb_connection) busy; /* what an interruption ends; NULL: nothing yet */
+	atomic_bool interrupted;
+};
+
+static void sleep_ms(long ms)
+{
+	const struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * NS_PER_MS};
+
+	nanosleep(&t, NULL);
+}
+
+/* A thread that waits for the user to lose patience. What does not end by itself is ended. */
+static void *watch(void *arg)
+{
+	struct answer *a = arg;
+	sigset_t set;
+	int signal;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	if (sigwait(&set, &signal) != 0)
+		return NULL;
+	atomic_store(&a->interrupted, true);
+	const duckdb_connection busy = atomic_load(&a->busy);
+	if (busy)
+		duckdb_interrupt(busy);
+	sleep_ms(GRACE_MS);
+	_exit(QUERY_INTERRUPTED);
+}
+
+static int complain(const struct answer *a, const struct error *err)
+{
+	const struct logger log = {.out = stderr, .level = LOG_ERROR};
+
+	if (atomic_load(&a->interrupted))
+		return QUERY_INTERRUPTED;
+	log_error(&log, "%s", err->text);
+	return QUERY_FAILED;
+}
+
+static bool is_number(duckdb_type type)
+{
+	return cell_readable(type) && type != DUCKDB_TYPE_BOOLEAN && type != DUCKDB_TYPE_VARCHAR &&
+	       type != DUCKDB_TYPE_BLOB && type != DUCKDB_TYPE_UUID && type != DUCKDB_TYPE_TIMESTAMP &&
+	       type != DUCKDB_TYPE_TIMESTAMP_S && type != DUCKDB_TYPE_TIMESTAMP_MS &&
+	       type != DUCKDB_TYPE_TIMESTAMP_NS;
+}
+
+/* One row of a chunk: cells of the result, joined to the columns that are shown. */
+static void show_chunk_row(struct show *show, duckdb_data_chunk chunk, const duckdb_type *types, idx_t row,
+			   struct cell *cells)
+{
+	static const struct cell none = {.kind = CELL_NULL};
+	const idx_t count = duckdb_data_chunk_get_column_count(chunk);
+
+	for (idx_t i = 0, at = 0; i < show->count && at < count; i++, at++) {
+		const enum cell_format format = (enum cell_format)show->columns[i].format;
+		const struct cell first = cell_read(duckdb_data_chunk_get_vector(chunk, at), types[at], row);
+		struct cell second = none;
+
+		if (format == CELL_ADDRESS && ++at < count)
+			second = cell_read(duckdb_data_chunk_get_vector(chunk, at), types[at], row);
+		cells[i] = cell_join(format, &first, &second);
+	}
+	show_row(show, cells);
+}
+
+static enum status show_rows(struct answer *a, duckdb_result *result, const duckdb_type *types,
+			     struct cell *cells, struct error *err)
+{
+	duckdb_data_chunk chunk;
+
+	while (!a->show.failed && !atomic_load(&a->interrupted) && (chunk = duckdb_fetch_chunk(*result))) {
+		const idx_t rows = duckdb_data_chunk_get_size(chunk);
+
+		for (idx_t row = 0; row < rows; row++)
+			show_chunk_row(&a->show, chunk, types, row, cells);
+		duckdb_destroy_data_chunk(&chunk);
+		if (rows == 0)
+			break;
+	}
+	const char *why = duckdb_result_error(result);
+	return why && *why ? engine_error(err, why) : OK;
+}
+
+static enum status show_result(struct answer *a, duckdb_result *result, const struct show_column *columns,
+			       uint32_t count, struct error *err)
+{
+	const idx_t all = duckdb_column_count(result);
+	struct cell *cells = calloc(count ? count : 1, sizeof *cells);
+	duckdb_type *types = calloc(all ? all : 1, sizeof *types);
+	enum status s = ERR_MEMORY;
+
+	if (cells && types) {
+		for (idx_t i = 0; i < all; i++)
+			types[i] = duckdb_column_type(result, i);
+		show_begin(&a->show, a->query->show, a->out, columns, count,
+			   a->query->wide ? 0 : show_terminal_width(a->out));
+		s = show_rows(a, result, types, cells, err);
+		if (!show_end(&a->show) && s == OK)
+			s = error_errno(err, "standard output");
+	} else {
+		(void)error_set(err, s, "no memory");
+	}
+	free(types);
+	free(cells);
+	return s;
+}
+
+static enum status answer_ask(struct answer *a, struct error *err)
+{
+	struct ask_column asked[ASK_COLUMNS_MAX];
+	struct show_column columns[ASK_COLUMNS_MAX];
+	struct schema schema = {0};
+	struct sql sql;
+	uint32_t count = 0;
+	duckdb_result result;
+	enum status s;
+
+	sql_init(&sql);
+	s = engine_columns(&a->engine, "flows", &schema, err);
+	if (s == OK && ask_sql(&a->query->ask, &schema, &sql, asked, &count) != OK)
+		s = error_set(err, ERR_MEMORY, "no memory");
+	if (s == OK)
+		s = engine_select(&a->engine, sql.text, &result, err);
+	if (s == OK) {
+		for (uint32_t i = 0, at = 0; i < count; i++, at++) {
+			memcpy(columns[i].name, asked[i].name, sizeof columns[i].name);
+			columns[i].format = asked[i].format;
+			columns[i].right = is_number(duckdb_column_type(&result, at)) &&
+					   asked[i].format != CELL_PROTOCOL &&
+					   asked[i].format != CELL_DIRECTION &&
+					   asked[i].format != CELL_FLAGS && asked[i].format != CELL_TIME &&
+					   asked[i].format != CELL_ADDRESS && asked[i].format != CELL_IPV4;
+			at += asked[i].format == CELL_ADDRESS;
+		}
+		s = show_result(a, &result, columns, count, err);
+		duckdb_destroy_result(&result);
+	}
+	sql_fini(&sql);
+	schema_fini(&schema);
+	return s;
+}
+
+/* Any SELECT: columns as they come. */
+static enum status answer_sql(struct answer *a, const char *text, struct error *err)
+{
+	duckdb_result result;
+	enum status s = engine_select(&a->engine, text, &result, err);
+
+	if (s != OK)
+		return s;
+	const uint32_t count = (uint32_t)duckdb_column_count(&result);
+	struct show_column *columns = calloc(count ? count : 1, sizeof *columns);
+	if (columns) {
+		for (uint32_t i = 0; i < count; i++) {
+			const char *name = duckdb_column_name(&result, i);
+
+			snprintf(columns[i].name, sizeof columns[i].name, "%s", name ? name : "");
+			columns[i].right = is_number(duckdb_column_type(&result, i));
+		}
+		s = show_result(a, &result, columns, count, err);
+		free(columns);
+	} else {
+		s = error_set(err, ERR_MEMORY, "no memory");
+	}
+	duckdb_destroy_result(&result);
+	return s;
+}
+
+/* Behind a table always, on request or where something is missing behind the others. */
+static enum status show_coverage(struct answer *a, struct error *err)
+{
+	const bool table = a->query->show == &show_table, json = a->query->show == &show_json;
+	char buffer[2048];
+	struct text t = {.data = buffer, .capacity = sizeof buffer};
+	FILE *out = table || (json && a->query->coverage) ? a->out : stderr;
+
+	if (!table && !a->query->coverage && !coverage_is_short(&a->coverage))
+		return OK;
+	if (json && a->query->coverage) {
+		text_string(&t, "{\"coverage\":");
+		coverage_json(&t, &a->coverage);
+		text_char(&t, '}');
+	} else {
+		coverage_line(&t, &a->coverage);
+	}
+	fprintf(out, "%.*s\n", (int)t.used, buffer);
+	fputs(store_quarantine_text(a->store), stderr);
+	if (!a->query->coverage || (!table && !json))
+		return OK;
+	return answer_sql(a, "SELECT * FROM ledger", err);
+}
+
+static enum status open_store(struct answer *a, struct error *err)
+{
+	const struct query *q = a->query;
+	enum status s = store_open(&a->store, q->store, err);
+
+	if (s != OK || (s = engine_open(&a->engine, q->store, err)) != OK)
+		return s;
+	atomic_store(&a->busy, a->engine.connection);
+	return store_attach(a->store, a->engine.connection, q->ask.from_ms, q->ask.to_ms, &a->coverage, err);
+}
+
+static int answer(const struct query *query, FILE *out)
+{
+	struct answer a = {.query = query, .out = out};
+	struct error err = {0};
+	pthread_t watcher;
+	enum status s = OK;
+
+	if (pthread_create(&watcher, NULL, watch, &a) != 0)
+		s = error_set(&err, ERR_SYSTEM, "no thread can be started");
+	if (s == OK)
+		s = open_store(&a, &err);
+	if (s == OK)
+		s = engine_settle(&a.engine, a.coverage.records + a.coverage.tail_records >= MANY_RECORDS,
+				  &err);
+	if (s == OK) {
+		s = query->sql ? answer_sql(&a, query->sql, &err) : answer_ask(&a, &err);
+		if (s == OK)
+			s = show_coverage(&a, &err);
+		if (s == OK && fflush(out) != 0)
+			s = error_errno(&err, "standard output");
+	}
+	if (s != OK)
+		return complain(&a, &err);
+	return atomic_load(&a.interrupted) ? QUERY_INTERRUPTED : QUERY_DONE;
+}
+
+/* The process that asks. It leaves without taking anything apart: that is the kernel's, and quicker. */
+static _Noreturn void child(const struct query *query, FILE *out, const sigset_t *old)
+{
+	const struct logger log = {.out = stderr, .level = LOG_ERROR};
+	struct sandbox sandbox;
+	struct error err;
+	sigset_t both = *old;
+
+	sigaddset(&both, SIGINT);
+	sigaddset(&both, SIGTERM);
+	sigprocmask(SIG_SETMASK, &both, NULL);
+	if (sandbox_enter(&sandbox, query->store, &err) != OK) {
+		log_error(&log, "%s", err.text);
+		_exit(QUERY_FAILED);
+	}
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+
+	const int status = answer(query, out);
+	fflush(out);
+	_exit(status);
+}
+
+/* Signals for us are the child's too, whoever sent them. */
+static int wait_for(pid_t pid, const sigset_t *signals)
+{
+	bool interrupted = false;
+	int status;
+
+	while (waitpid(pid, &status, WNOHANG) == 0) {
+		siginfo_t info;
+
+		if (sigwaitinfo(signals, &info) < 0 || info.si_signo == SIGCHLD)
+			continue;
+		interrupted = true;
+		kill(pid, SIGTERM);
+	}
+	if (WIFEXITED(status))
+		return WEXITSTATUS(status);
+	if (interrupted)
+		return QUERY_INTERRUPTED;
+	fprintf(stderr, "weir query: the process that asked was ended by signal %d (%s)\n", WTERMSIG(status),
+		strsignal(WTERMSIG(status)));
+	return QUERY_FAILED;
+}
+
+int query_run(const struct query *query, FILE *out)
+{
+	sigset_t signals, old;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &signals, &old);
+	fflush(out);
+	const pid_t pid = fork();
+	if (pid == 0)
+		child(query, out, &old);
+
+	int status = QUERY_FAILED;
+	if (pid < 0)
+		fprintf(stderr, "weir query: no process can be started: %s\n", strerror(errno));
+	else
+		status = wait_for(pid, &signals);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	return status;
+}
