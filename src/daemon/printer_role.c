@@ -25,6 +25,8 @@ enum {
 	LAG_OCTETS = 64 << 20,
 	IDLE_MS = 20,
 	METRICS_MS = 1000,
+	POLL_MS = 50,
+	STALL_POLLS = 40, /* at the end a reader that takes nothing has so long */
 };
 
 struct printing {
@@ -74,13 +76,13 @@ static bool too_late(struct printing *p)
 	return p->skipping;
 }
 
-/* Write for at most a moment, so that the lag is looked at in between. False: the reader is gone. */
+/* Write for at most a moment. False: the reader is gone. */
 static bool write_some(struct printing *p, size_t *at)
 {
 	struct pollfd ready = {.fd = p->fd, .events = POLLOUT};
 	size_t length = p->out.used - *at;
 
-	if (poll(&ready, 1, 50) <= 0)
+	if (poll(&ready, 1, p->skipping ? 0 : POLL_MS) <= 0)
 		return true;
 	if (p->chunks && length > PIPE_BUF)
 		length = PIPE_BUF;
@@ -90,12 +92,15 @@ static bool write_some(struct printing *p, size_t *at)
 	return n >= 0 || errno == EAGAIN || errno == EINTR || errno == ENOSPC;
 }
 
-/* Everything that is in the buffer; what came meanwhile may be beyond the bound then. */
+/* What is in the buffer; it stays there when the reader takes nothing and we are too far behind to wait. */
 static void write_out(struct printing *p)
 {
+	unsigned stalled = 0;
 	size_t at = 0;
 
 	while (at < p->out.used && !p->broken) {
+		const size_t before = at;
+
 		role_beat(p->board);
 		if (!write_some(p, &at)) {
 			log_error(p->context->options->log, "%s: %s; no more records are printed",
@@ -103,27 +108,31 @@ static void write_out(struct printing *p)
 			role_failing(p->board, "the records' reader is gone");
 			p->broken = true;
 		}
-		if (at == 0 && atomic_load(&p->context->board->finish) && lag(p) == 0)
-			break; /* the end does not wait for a reader that does not read */
+		stalled = at == before ? stalled + 1 : 0;
+		if (stalled &&
+		    (too_late(p) || (stalled > STALL_POLLS && atomic_load(&p->context->board->finish))))
+			break;
 	}
-	p->out.used = 0;
+	p->out.used = p->broken ? 0 : p->out.used - at;
+	memmove(p->out.data, p->out.data + at, p->out.used);
 }
 
 static void take(struct printing *p, const struct journal_entry *e)
 {
 	struct session *session;
 
-	if (p->broken || too_late(p)) {
+	const bool skip = p->broken || too_late(p);
+
+	if (skip) { /* templates and counts all the same */
 		atomic_fetch_add_explicit(&p->board->skipped_messages, 1, memory_order_relaxed);
 		atomic_fetch_add_explicit(&p->board->skipped_octets, e->octets.length, memory_order_relaxed);
-		if (p->fd >= 0) /* templates and counts all the same */
-			p->sink.data = NULL;
+		p->sink.data = NULL;
 	}
 	session = printer_session(p->sessions, e->session);
 	if (session)
 		session_message(session, e->octets, wall_ms(e->received), &p->sink);
 	p->sink.data = on_data;
-	if (p->out.used >= GATHER)
+	if (!skip && p->out.used >= GATHER)
 		write_out(p);
 	role_read(p->board, e->next, e->octets.length, wall_ms(e->received));
 }
@@ -203,12 +212,16 @@ static enum status open_printing(struct printing *p, struct error *err)
 	return st;
 }
 
-/* A text that outgrows the buffer goes out at once. */
+/* One message gave more text than the buffer has. Wait for the reader, within bounds; a reader that does not
+ * read gets a line that is cut. */
 static void flush_text(void *arg, const char *data, size_t length)
 {
 	struct printing *p = arg;
 
 	write_out(p);
+	if (p->out.used == p->out.capacity)
+		atomic_fetch_add_explicit(&p->board->skipped_octets, 1, memory_order_relaxed);
+	p->out.used = 0;
 }
 
 int printer_role(void *arg)

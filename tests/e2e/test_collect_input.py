@@ -1,0 +1,431 @@
+"""weir collect on what exporters send: every case of the corpus over UDP and TCP, and every stimulus that other
+collectors stumbled over, with right values, bounded memory and bounded work."""
+
+import collections
+import ipaddress
+import json
+import os
+import random
+import socket
+import struct
+import time
+
+import collect_lib as cl
+import lib
+
+CASES = "ipfix"
+
+
+def files(*endings):
+    folder = lib.need_corpus(CASES)
+    return [p for e in endings for p in sorted(folder.rglob(f"*{e}")) if p.stat().st_size and "expected__" not in p.name and "context__" not in p.name]
+
+
+def lines(path):
+    return collections.Counter(path.read_text(encoding="utf-8", errors="replace").splitlines())
+
+
+def short(counter):
+    return [f"{n}x {text[:300]}" for text, n in list(counter.items())[:3]]
+
+
+def is_ipfix(octets):
+    return octets[:2] == b"\x00\x0a"
+
+
+def key(record):
+    """What is compared between a dumped record and a stored one."""
+    return tuple(
+        record.get(name)
+        for name in ("observationDomainId", "templateId", "sourceIPv4Address", "destinationIPv4Address", "sourceTransportPort",
+                     "destinationTransportPort", "protocolIdentifier", "octetDeltaCount", "packetDeltaCount")  # fmt: skip
+    )
+
+
+def first(value):
+    return value[0] if isinstance(value, list) else value
+
+
+def stored_keys(store):
+    rows = cl.sql(
+        store,
+        "select observationDomainId, templateId, address_text(sourceIPv4Address, NULL) as sourceIPv4Address, "
+        "address_text(destinationIPv4Address, NULL) as destinationIPv4Address, sourceTransportPort, "
+        "destinationTransportPort, protocolIdentifier, octetDeltaCount, packetDeltaCount from flows",
+    )
+    return collections.Counter(key(r) for r in rows)
+
+
+def dumped_keys(objects):
+    return collections.Counter(key({k: first(v) for k, v in o.items()}) for o in objects if "scope" not in o)
+
+
+def check_store(c, printed):
+    """Each dumped record is in the store; what is there besides came before its template."""
+    objects = [json.loads(line) for line in printed.elements()]
+    stored, dumped = stored_keys(c.store), dumped_keys(objects)
+    lib.equal(short({str(k): n for k, n in (dumped - stored).items()}), [], "records that the store lacks")
+    late = cl.ledger(c.store).get("sets_decoded_late", 0)
+    more = sum((stored - dumped).values())
+    lib.check(more == 0 or late > 0, f"{more} records more than were dumped, {late} late sets")
+    lib.equal(cl.count(c.store, "options"), sum(1 for o in objects if "scope" in o), "options records")
+
+
+def test_corpus_over_udp():
+    """Every capture, replayed from a socket for each of its exporters: the records that `weir dump` prints."""
+    with lib.Lab() as lab:
+        c = cl.Collector(lab, "--workers", 2, json_out=True)
+        expected, sent, sockets = collections.Counter(), 0, []
+        for path in files("replay.pcap", "traffic-00.pcap", "traffic-01.pcap"):
+            _, out, _ = lib.run([lib.WEIR, "dump", path], expected=None)
+            expected.update(out.splitlines())
+            senders = {}
+            for source, port, payload in cl.datagrams(path):
+                if not payload or len(payload) > 65000:
+                    continue
+                if (source, port) not in senders:
+                    senders[source, port] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                    senders[source, port].connect(("127.0.0.1", c.port))
+                senders[source, port].send(payload)
+                sent += 1
+                if sent % 50 == 0:
+                    time.sleep(0.01)
+            sockets += senders.values()
+        lib.check(sent > 300, f"{sent} datagrams")
+        lib.wait_for("all are received", lambda: c.sum("weir_receiver_messages_total") + c.sum("weir_receiver_refused_total") >= sent)
+        c.stop()
+        for s in sockets:
+            s.close()
+        printed = lines(c.json)
+        lib.equal(short(expected - printed), [], "lines of weir dump that weir collect did not print")
+        lib.equal(short(printed - expected), [], "lines that only weir collect printed")
+        check_store(c, printed)
+
+
+def test_corpus_over_tcp():
+    """Every case that is a file of whole messages, each over a connection of its own."""
+    with lib.Lab() as lab:
+        c = cl.Collector(lab, "--workers", 1, json_out=True)
+        expected, taken = collections.Counter(), 0
+        for path in files(".ipfix", ".bin", ".dat"):
+            octets = path.read_bytes()
+            if not is_ipfix(octets):
+                continue
+            status, out, _ = lib.run([lib.WEIR, "dump", path], expected=None)
+            if status:
+                continue  # damage that a file reader passes over ends a connection
+            expected.update(out.splitlines())
+            taken += 1
+            with socket.create_connection(("127.0.0.1", c.port)) as s:
+                s.sendall(octets)
+        lib.check(taken >= 10, f"{taken} files")
+        lib.wait_for("all connections have ended", lambda: c.sum("weir_receiver_sessions_ended_total") >= taken)
+        c.stop()
+        printed = lines(c.json)
+        # Rules for templates differ between a file and a connection: only redefinitions without withdrawal may.
+        lib.equal(short(expected - printed), [], "lines of weir dump that weir collect did not print")
+        check_store(c, printed)
+
+
+def test_corpus_read_as_files():
+    """--read loads files as they are and ends."""
+    with lib.Lab() as lab:
+        paths = [p for p in files(".ipfix") if is_ipfix(p.read_bytes()[:2]) and lib.run([lib.WEIR, "dump", p], expected=None)[0] == 0][:60]
+        expected = collections.Counter()
+        for p in paths:
+            expected.update(lib.run([lib.WEIR, "dump", p])[1].splitlines())
+        store, out = lab.path("store"), lab.path("out.json")
+        words = [w for p in paths for w in ("--read", p)]
+        lib.run([lib.WEIR, "collect", *words, "-s", store, "--json", out])
+        printed = lines(out)
+        lib.equal(short(expected - printed), [], "lines of weir dump that are missing")
+        lib.equal(short(printed - expected), [], "lines that weir dump has not")
+        objects = [json.loads(line) for line in printed.elements()]
+        lib.check(not dumped_keys(objects) - stored_keys(store), "the store has every record")
+        status, _, err = lib.run([lib.WEIR, "collect", "--read", "/nonexistent", "-s", store], expected=None)
+        lib.equal((status, "nonexistent" in err), (1, True), "a file that is not there")
+
+
+# What other collectors stumbled over
+
+
+def varlen(octets):
+    return (bytes([len(octets)]) if len(octets) < 255 else b"\xff" + struct.pack("!H", len(octets))) + octets
+
+
+class Stimulus:
+    """A collector that is watched while something is sent to it."""
+
+    def __init__(self, lab, *options):
+        self.c = cl.Collector(lab, "--workers", 1, "--partition-age", 3600, *options, json_out=True)
+        self.before = self.use()
+
+    def use(self):
+        pids = self.c.children()
+        return sum(cl.resident(p) for p in pids), sum(cl.cpu_seconds(p) for p in pids)
+
+    def settle(self, messages, megabytes=120, seconds=3.0):
+        """All was read; the collector is quiet again and has not grown."""
+        self.c.wait_messages(messages)
+        time.sleep(0.3)
+        resident, cpu = self.use()
+        time.sleep(1.0)
+        idle = self.use()[1] - cpu
+        lib.check(idle < 0.3, f"{idle:.2f} s of work in a second without messages")
+        grown = (resident - self.before[0]) / 1024
+        lib.check(grown < megabytes, f"{grown:.0f} MiB more after {messages} messages")
+        lib.check(cpu - self.before[1] < seconds, f"{cpu - self.before[1]:.1f} s of work")
+
+    def records(self):
+        self.c.stop()
+        return [json.loads(line) for line in lines(self.c.json).elements()]
+
+
+def test_rich_record():
+    """Variable length (also 255 and more), reverse, unknown enterprise element, basicList: nothing is dropped."""
+    fields = [(8, 4), (12, 4), (82, cl.VARIABLE), (1, 8, 29305), (7, cl.VARIABLE, 99999), (291, cl.VARIABLE), (83, cl.VARIABLE)]
+    basic = bytes([3]) + struct.pack("!HH", 82, cl.VARIABLE) + varlen(b"eth0") + varlen(b"eth1")
+    record = socket.inet_aton("10.0.0.1") + socket.inet_aton("10.0.0.2") + varlen(b"wg0") + struct.pack("!Q", 77)
+    record += varlen(b"\x01\x02\x03") + varlen(basic) + varlen(b"d" * 300)
+    with lib.Lab() as lab:
+        s = Stimulus(lab)
+        with cl.Exporter(s.c.port) as e:
+            e.send(cl.template(300, fields), cl.data(300, record), records=1)
+        s.settle(1)
+        (r,) = s.records()
+        lib.equal((r["sourceIPv4Address"], r["interfaceName"], r["reverseOctetDeltaCount"]), ("10.0.0.1", "wg0", 77), "plain fields")
+        lib.equal(r["e99999.7"], "0x010203", "unknown element")
+        lib.equal(r["basicList"]["values"], ["eth0", "eth1"], "basicList")
+        lib.equal(r["interfaceDescription"], "d" * 300, "a value over 255 octets")
+        (row,) = cl.sql(s.c.store, 'select interfaceName, "reverseOctetDeltaCount" as r, hex("e99999.7") as u, length(interfaceDescription) as n, basicList::varchar as b from flows')
+        lib.equal((row["interfaceName"], row["r"], row["u"], row["n"], "eth1" in row["b"]), ("wg0", 77, "010203", 300, True), "stored")
+
+
+def test_options_and_ipv6():
+    with lib.Lab() as lab:
+        s = Stimulus(lab)
+        with cl.Exporter(s.c.port) as e:
+            e.send(cl.template(300, [(144, 4), (41, 8), (42, 8)], scope=1), cl.data(300, struct.pack("!IQQ", 7, 5, 6)), records=1)
+            e.send(cl.template(301, [(27, 16), (28, 16), (1, 8)]), cl.data(301, socket.inet_pton(socket.AF_INET6, "2001:db8::1") + socket.inet_pton(socket.AF_INET6, "2001:db8::2") + struct.pack("!Q", 9)), records=1)
+        s.settle(2)
+        records = s.records()
+        lib.equal([r["exportedMessageTotalCount"] for r in records if "scope" in r], [5], "options record")
+        rows = cl.sql(s.c.store, "select sourceAddress, octetDeltaCount from flows")
+        lib.equal(rows, [{"sourceAddress": "2001:db8::1", "octetDeltaCount": 9}], "IPv6")
+        lib.equal(cl.count(s.c.store, "options"), 1, "options in the store")
+
+
+def test_reduced_sizes_and_seconds():
+    """Counters of 3 and 2 octets; flowStartSeconds and flowEndSeconds."""
+    with lib.Lab() as lab:
+        s = Stimulus(lab)
+        with cl.Exporter(s.c.port) as e:
+            e.send(cl.template(300, [(8, 4), (1, 3), (2, 2), (150, 4), (151, 4)]), cl.data(300, b"\x0a\0\0\1" + b"\x01\x00\x00" + b"\x13\x88" + struct.pack("!II", 1_700_000_000, 1_700_000_009)), records=1)
+        s.settle(1)
+        (r,) = s.records()
+        lib.equal((r["octetDeltaCount"], r["packetDeltaCount"]), (65536, 5000), "reduced sizes")
+        (row,) = cl.sql(s.c.store, "select octetDeltaCount as o, packetDeltaCount as p, epoch(flowStart)::bigint as a, epoch(flowEnd)::bigint as b from flows")
+        lib.equal((row["o"], row["p"], row["a"], row["b"]), (65536, 5000, 1_700_000_000, 1_700_000_009), "stored")
+
+
+def test_uptime_times():
+    """21/22 with option 160: flow times in wall time."""
+    init = int(time.time()) * 1000 - 100_000  # a 32-bit uptime says nothing about more than 49 days
+    with lib.Lab() as lab:
+        s = Stimulus(lab)
+        with cl.Exporter(s.c.port) as e:
+            e.send(cl.template(300, [(144, 4), (160, 8)], scope=1), cl.data(300, struct.pack("!IQ", 1, init)), records=1)
+            e.send(cl.template(301, [(8, 4), (22, 4), (21, 4)]), cl.data(301, struct.pack("!III", 0x0A000001, 5000, 7500)), records=1)
+        s.settle(2)
+        s.c.stop()
+        (row,) = cl.sql(s.c.store, "select epoch_ms(flowStart) as a, epoch_ms(flowEnd) as b from flows")
+        lib.equal((row["a"], row["b"]), (init + 5000, init + 7500), "flow times")
+
+
+def test_data_before_template():
+    """Data that comes before its template waits, and is no loss."""
+    with lib.Lab() as lab:
+        s = Stimulus(lab)
+        with cl.Exporter(s.c.port) as e:
+            e.flows(3)
+            e.flows(2)
+            time.sleep(1.5)
+            e.template()
+            e.flows(1)
+        s.settle(4)
+        s.c.stop()
+        lib.equal(dict(cl.numbers(s.c.store)), {n: 1 for n in range(6)}, "records")
+        counts = cl.ledger(s.c.store)
+        lib.equal((counts.get("sets_decoded_late"), counts.get("sequence_lost", 0)), (2, 0), "late sets, loss")
+
+
+def test_same_element_twice():
+    with lib.Lab() as lab:
+        s = Stimulus(lab)
+        with cl.Exporter(s.c.port) as e:
+            e.send(cl.template(300, [(8, 4), (10, 4), (10, 4)]), cl.data(300, struct.pack("!III", 1, 71, 72)), records=1)
+        s.settle(1)
+        (r,) = s.records()
+        lib.equal(r["ingressInterface"], [71, 72], "both values")
+        lib.equal(cl.sql(s.c.store, "select ingressInterface as a, ingressInterface_2 as b from flows"), [{"a": 71, "b": 72}], "stored")
+
+
+def test_redefinition_without_withdrawal():
+    with lib.Lab() as lab:
+        s = Stimulus(lab)
+        with cl.Exporter(s.c.port) as e:
+            e.send(cl.template(300, [(1, 8)]), cl.data(300, struct.pack("!Q", 11)), records=1)
+            e.send(cl.template(300, [(2, 4)]), cl.data(300, struct.pack("!I", 12)), records=1)
+        s.settle(2)
+        s.c.stop()
+        rows = cl.sql(s.c.store, "select octetDeltaCount as o, packetDeltaCount as p from flows order by o nulls last")
+        lib.equal([(r["o"], r["p"]) for r in rows], [(11, None), (None, 12)], "each by its own template")
+
+
+def test_sequence_jump():
+    with lib.Lab() as lab:
+        s = Stimulus(lab)
+        with cl.Exporter(s.c.port) as e:
+            e.template()
+            e.flows(5)
+            e.sequence += 1000
+            e.flows(5)
+        s.settle(3)
+        lib.equal(s.c.sum("weir_ledger_sequence_lost_total"), 1000, "metric")
+        s.c.stop()
+        lib.equal(cl.ledger(s.c.store).get("sequence_lost"), 1000, "ledger")
+        lib.check("sequence_lost" in s.c.process.errors(), "a log line tells it")
+
+
+def test_zero_length_fields():
+    """Two datagrams that send other collectors into an endless loop."""
+    with lib.Lab() as lab:
+        s = Stimulus(lab)
+        with cl.Exporter(s.c.port) as e:
+            e.send(cl.template(300, [(1, 0), (2, 0)]))
+            e.send(cl.data(300, b"\0" * 64))
+            e.template()
+            e.flows(1)
+        s.settle(4, megabytes=60, seconds=1.0)
+        s.c.stop()
+        lib.equal(cl.count(s.c.store), 1, "only the good record")
+
+
+def test_withdrawal_then_data():
+    """Over UDP a withdrawal is no template without fields; data behind it costs nothing."""
+    with lib.Lab() as lab:
+        s = Stimulus(lab)
+        with cl.Exporter(s.c.port) as e:
+            e.template()
+            e.send(struct.pack("!HHHH", 2, 8, 256, 0))
+            for _ in range(20):
+                e.flows(1)
+        s.settle(22, megabytes=60, seconds=1.0)
+        s.c.stop()
+        lib.check(cl.count(s.c.store) <= 20, "no record out of nothing")
+
+
+def test_element_of_wrong_length():
+    """An address of 50 octets is no address: the record stays, its value does not."""
+    with lib.Lab() as lab:
+        s = Stimulus(lab)
+        with cl.Exporter(s.c.port) as e:
+            e.send(cl.template(300, [(8, 50), (1, 8)]), cl.data(300, b"\xff" * 50 + struct.pack("!Q", 5)), records=1)
+        s.settle(1)
+        s.c.stop()
+        lib.equal(cl.sql(s.c.store, "select sourceIPv4Address as a, octetDeltaCount as o from flows"), [{"a": None, "o": 5}], "stored")
+        lib.check(sum(n for k, n in cl.ledger(s.c.store).items() if k.startswith("value_")) >= 1, "the value is counted as wrong")
+
+
+def test_3000_domains():
+    with lib.Lab() as lab:
+        s = Stimulus(lab)
+        with cl.Exporter(s.c.port) as e:
+            for domain in range(3000):
+                e.socket.send(cl.message(cl.template(256, cl.FLOW), cl.data(256, cl.flow(domain)), domain=domain))
+                if domain % 100 == 99:
+                    time.sleep(0.01)
+        s.settle(3000, megabytes=200, seconds=10)
+        rows = {labels["domain"] for name, labels, _ in s.c.metrics() if name == "weir_ledger_records_total" and "domain" in labels}
+        lib.check(len(rows) <= 256, f"{len(rows)} series")
+        s.c.stop()
+        lib.equal(cl.count(s.c.store), 3000, "records")
+
+
+def test_template_flood():
+    """Templates without end from one sender: bounded, and an honest sender next to it loses nothing."""
+    with lib.Lab() as lab:
+        s = Stimulus(lab)
+        with cl.Exporter(s.c.port) as bad, cl.Exporter(s.c.port, domain=9) as good:
+            good.template()
+            sent = 1
+            for number in range(256, 256 + 6000):
+                bad.domain = number % 50
+                bad.send(cl.template(number, [(1, 8)] * 40))
+                sent += 1
+                if number % 60 == 0:
+                    good.flows(1)
+                    sent += 1
+                    time.sleep(0.005)
+        s.settle(sent, megabytes=200, seconds=10)
+        s.c.stop()
+        lib.equal(sorted(cl.numbers(s.c.store)), list(range(good.n)), "records of the honest sender")
+
+
+def test_netflow_is_refused():
+    with lib.Lab() as lab:
+        s = Stimulus(lab)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.connect(("127.0.0.1", s.c.port))
+            for head in (b"\0\5", b"\0\x09", b"\0\x0b", b"\0"):
+                sender.send(head + b"\0" * (60 if len(head) == 2 else 0))
+            sender.send(cl.message(cl.template(256, cl.FLOW)) + b"xx")
+        lib.wait_for("all are refused", lambda: s.c.sum("weir_receiver_refused_total") >= 5)
+        reasons = {labels["reason"]: v for n, labels, v in s.c.metrics() if n == "weir_receiver_refused_total" and "Udp" in labels["listen"]}
+        lib.equal(reasons, {"short": 1, "netflow_v5": 1, "netflow_v9": 1, "version": 1, "length": 1}, "by reason")
+        s.c.stop()
+
+
+def mutants(seed):
+    """Messages of the corpus and of our own, with octets changed."""
+    rng = random.Random(seed)
+    seeds = [payload for p in files("replay.pcap") for _, _, payload in cl.datagrams(p) if is_ipfix(payload)][:400]
+    seeds.append(cl.message(cl.template(256, cl.FLOW), cl.data(256, *[cl.flow(n) for n in range(20)])))
+    while True:
+        octets = bytearray(rng.choice(seeds))
+        for _ in range(rng.randrange(1, 8)):
+            at = rng.randrange(4, len(octets)) if len(octets) > 4 else 0
+            octets[at] = rng.choice((0, 1, 255, rng.randrange(256), octets[at] ^ 1 << rng.randrange(8)))
+        if rng.random() < 0.2:
+            octets = octets[: rng.randrange(16, len(octets) + 1)]
+            octets[2:4] = struct.pack("!H", len(octets))
+        yield bytes(octets)
+
+
+def test_mutated_datagrams():
+    """WEIR_SOAK_SECONDS (20) of them as fast as they go; WEIR_ASAN names a weir with sanitizers."""
+    seconds = float(os.environ.get("WEIR_SOAK_SECONDS") or 20)
+    program = os.environ.get("WEIR_ASAN") or lib.WEIR
+    seed = int(os.environ.get("WEIR_SEED") or time.time())
+    with lib.Lab() as lab:
+        c = cl.Collector(lab, "--partition-age", 5, "--partition-records", 20000, json_out=False, program=program)
+        sent, until = 0, time.monotonic() + seconds
+        senders = [cl.Exporter(c.port) for _ in range(8)]
+        for octets in mutants(seed):
+            senders[sent % 8].socket.send(octets)
+            sent += 1
+            if sent % 1000 == 0 and time.monotonic() > until:
+                break
+        for e in senders:
+            e.__exit__()
+        starts = c.sum("weir_process_starts_total", role="loader")
+        lib.equal(starts, 1, f"starts of the loader (seed {seed}, {sent} datagrams): {c.process.errors()[-3000:]}")
+        grown = max(cl.resident(p) for p in c.children()) / 1024
+        lib.check(program != lib.WEIR or grown < 400, f"{grown:.0f} MiB")
+        received, drops = c.sum("weir_receiver_messages_total"), c.sum("weir_receiver_kernel_drops_total")
+        c.stop(timeout=60)
+        lib.check("Sanitizer" not in c.process.errors() and "runtime error" not in c.process.errors(), c.process.errors()[-4000:])
+        print(f"seed {seed}: {sent} mutated datagrams in {seconds:.0f} s, {received:.0f} taken, {drops:.0f} dropped by the kernel")
+
+
+lib.main(globals())
