@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -50,6 +51,7 @@ struct demo {
 	struct show show;
 	struct traffic *traffic;
 	struct metering metering[LAB_HOSTS];
+	int profile;      /* memory file: the probes are not to find the machine's own */
 	int64_t seconds;  /* 0: no end */
 	uint64_t ends_at; /* uv_now */
 	bool stop;        /* the user wants to leave, or the time is over */
@@ -137,7 +139,8 @@ static void on_probe_ended(void *arg, int64_t status, int signal)
 
 	child_said(metering->child, said, sizeof said);
 	metering->child = NULL;
-	if (demo->ending && status == 0 && signal == 0)
+	/* A probe that was only just started may not listen to SIGTERM yet. */
+	if (demo->ending && status == 0 && (signal == 0 || signal == SIGTERM))
 		return;
 	fprintf(stderr, "weir demo: the probe on %s ended with %s %" PRId64 "%s%s\n",
 		demo->lab.host[metering->host].name, signal ? "signal" : "exit status",
@@ -156,9 +159,9 @@ static enum status start_probes(struct demo *demo, struct error *err)
 	program[n] = 0;
 	for (int i = 0; i < LAB_HOSTS; i++) {
 		snprintf(words, sizeof words,
-			 "%s probe -q -i {dev} -c Udp/" LAB_COLLECTOR
+			 "%s probe -q -p /proc/%d/fd/%d -i {dev} -c Udp/" LAB_COLLECTOR
 			 " --domain {n} --idle 1000 --template-refresh 5000",
-			 program);
+			 program, (int)getpid(), demo->profile);
 		if (lab_fill(&demo->lab, i, 0, words, line, sizeof line) < 0)
 			return error_set(err, ERR_LIMIT, "'%s' grows too long", words);
 		demo->metering[i] = (struct metering){.demo = demo, .host = i};
@@ -264,18 +267,28 @@ static void demo_fini(struct demo *demo)
 	lab_close(&demo->lab);
 }
 
+static int make_profile(void)
+{
+	static const char text[] = "{\"FlowMetadata\": {}}\n";
+	const int fd = memfd_create("profile", MFD_CLOEXEC);
+
+	return fd >= 0 && write(fd, text, sizeof text - 1) == (ssize_t)sizeof text - 1 ? fd : -1;
+}
+
 static int run_demo(int64_t seconds)
 {
+	auto_fd profile = make_profile();
 	auto_fd home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	struct demo *demo = calloc(1, sizeof *demo);
 	struct error err = {""};
 
-	if (!demo || home < 0 || demo_init(demo) < 0) {
+	if (!demo || home < 0 || profile < 0 || demo_init(demo) < 0) {
 		fprintf(stderr, "weir demo: cannot start: %s\n", strerror(errno));
 		free(demo);
 		return EXIT_RUN_FAILED;
 	}
 	demo->seconds = seconds;
+	demo->profile = profile;
 	demo->children = (struct children){.loop = &demo->loop, .home = home, .stop = &demo->stop};
 	const enum status status = play(demo, &err);
 	demo_fini(demo);

@@ -44,12 +44,13 @@ static int64_t boundary_before(const struct meter *m, uint32_t flow, int64_t tim
 
 uint32_t meter_next_check(const struct meter *m, uint32_t flow, int64_t last, int64_t seen)
 {
-	const uint32_t soonest = meter_tick_after(m, seen) + 1;
+	const uint32_t soonest = meter_tick_of(m, seen) + 1;
 	uint32_t check = meter_tick_after(m, last + m->options.idle_ns);
 
 	if (m->interval_ms != 0) {
 		const int64_t boundary = boundary_before(m, flow, seen) + m->interval_ms * NS_PER_MS;
-		const uint32_t interim = meter_tick_after(m, boundary);
+		const uint32_t interim =
+			meter_tick_of(m, boundary); /* a packet at the boundary is after it */
 
 		check = check < interim ? check : interim;
 	}
@@ -88,7 +89,7 @@ unsigned meter_natural_end(const struct meter *m, uint32_t flow, int64_t time)
 /* ---- the sweep ---- */
 
 /* `flow` is due to be looked at. */
-static void look_at(struct meter *m, uint32_t flow, uint32_t hash, uint32_t tick)
+static void look_at(struct meter *m, uint32_t flow, uint32_t hash)
 {
 	struct flow_store *s = &m->store;
 	const unsigned reason = meter_natural_end(m, flow, m->clock.now);
@@ -97,14 +98,11 @@ static void look_at(struct meter *m, uint32_t flow, uint32_t hash, uint32_t tick
 		meter_end_flow(m, flow, hash, (enum flow_end_reason)reason);
 		return;
 	}
-	/* Not `now`: what falls between the two is seen at the next tick. */
-	const int64_t seen = m->clock.epoch + ((int64_t)tick << TICK_LOG2);
-
-	/* check_at was never after the next boundary: one that it is not after has not been seen yet. */
+	/* The record that is being counted began before the latest boundary: it ends there. */
 	if (m->interval_ms != 0 && !(s->hot[flow].state & FLOW_TOLD) &&
-	    meter_tick_after(m, boundary_before(m, flow, seen)) >= s->check_at[flow])
+	    s->cold[flow].first < boundary_before(m, flow, m->clock.now))
 		meter_interim(m, flow);
-	s->check_at[flow] = meter_next_check(m, flow, s->hot[flow].last, seen);
+	s->check_at[flow] = meter_next_check(m, flow, s->hot[flow].last, m->clock.now);
 }
 
 static bool block_due(const struct flow_store *s, uint32_t block, uint32_t tick)
@@ -135,7 +133,7 @@ static uint32_t earliest(const uint32_t check_at[FLOW_BLOCK])
 }
 
 /* Loops as for packets: the flows are fetched, then their slots; then each is in the cache. */
-static void look_at_all(struct meter *m, const uint32_t *due, uint32_t *hash, uint32_t n, uint32_t tick)
+static void look_at_all(struct meter *m, const uint32_t *due, uint32_t *hash, uint32_t n)
 {
 	const struct flow_store *s = &m->store;
 
@@ -147,7 +145,7 @@ static void look_at_all(struct meter *m, const uint32_t *due, uint32_t *hash, ui
 		__builtin_prefetch(&s->cold[due[i]]);
 	}
 	for (uint32_t i = 0; i < n; i++)
-		look_at(m, due[i], hash[i], tick);
+		look_at(m, due[i], hash[i]);
 }
 
 static void sweep(struct meter *m)
@@ -164,7 +162,7 @@ static void sweep(struct meter *m)
 		for (; block < blocks && n < METER_GROUP; block++)
 			if (block_due(s, block, tick))
 				n += list_due(s, block, tick, due + n);
-		look_at_all(m, due, hash, n, tick);
+		look_at_all(m, due, hash, n);
 		for (uint32_t i = first; i < block; i++)
 			if (block_due(s, i, tick))
 				s->due_in[i] = earliest(&s->check_at[i * FLOW_BLOCK]);

@@ -5,7 +5,8 @@ import re
 from tree import TOP, finish, short, tracked
 
 BINARY = {".pcap", ".pcapng", ".ipfix", ".bin", ".png", ".gz"}
-HOMES = re.compile(r"(?<![\w.~-])/(?:home|Users|root|work)/[\w.-]+")
+# Not behind something that makes it the end of another path: /etc/weir is not /weir.
+PATHS = re.compile(rf"(?<![\w.~)}}*-])(?:/(?:home|Users|root|work)/[\w.-]+|{re.escape(str(TOP))}(?![\w.-]))")
 
 
 def faults_of(path):
@@ -20,7 +21,7 @@ def faults_of(path):
         return []
     faults = []
     for number, line in enumerate(text.split("\n"), 1):
-        if str(TOP) in line or HOMES.search(line):
+        if PATHS.search(line):
             faults.append(f"{short(path)}:{number}: a path of somebody's machine: {line.strip()[:80]}")
         if line != line.rstrip():
             faults.append(f"{short(path)}:{number}: white space at the end")

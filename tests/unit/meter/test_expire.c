@@ -232,6 +232,24 @@ static void test_interim_records(void **state)
 	}
 }
 
+/* Where time moves only with the packets, one at the boundary is of the next period: a minute apart to the
+ * ms. */
+static void test_interim_at_the_boundary(void **state)
+{
+	const struct meter_options options = interim_options(200 * NS_PER_S);
+	struct harness *h = harness_new(&options);
+
+	for (int second = 0; second <= 300; second += 10)
+		count_one(h, udp_key(1), 7 * NS_PER_S + second * NS_PER_S, 0);
+	meter_flush(h->meter);
+	assert_int_equal(h->records.count, 6);
+	for (uint32_t i = 0; i < 6; i++) {
+		assert_int_equal(h->records.at[i].start_ms, 7000 + i * 60000);
+		assert_int_equal(h->records.at[i].packets, i < 5 ? 6 : 1);
+	}
+	harness_free(h);
+}
+
 /* A counter of 32 bits is told before it overflows. */
 static void test_many_packets(void **state)
 {
@@ -414,6 +432,7 @@ int main(void)
 		cmocka_unit_test(test_each_packet_a_flow),
 		cmocka_unit_test(test_interim_spacing),
 		cmocka_unit_test(test_interim_records),
+		cmocka_unit_test(test_interim_at_the_boundary),
 		cmocka_unit_test(test_many_packets),
 		cmocka_unit_test(test_order_of_packets),
 		cmocka_unit_test(test_class_11_clock_steps),
