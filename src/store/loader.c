@@ -160,6 +160,18 @@ static bool is_full(const struct loader *l)
 	       l->plan_fields > PLAN_FIELDS_MAX;
 }
 
+/* Once a minute of receipt: templates of sessions over UDP that nobody has given again. */
+static void expire_templates(struct loader *l, int64_t now_ms)
+{
+	if (now_ms - l->expired_ms < EXPIRE_EVERY_MS || l->options.template_lifetime_ms < 0)
+		return;
+	l->expired_ms = now_ms;
+	for (struct peer *p = l->newest; p; p = p->older)
+		if (peer_rules(p->key.transport) == TEMPLATE_RULES_DATAGRAM &&
+		    peer_expire(p, now_ms - l->options.template_lifetime_ms))
+			l->templates_changed = true;
+}
+
 enum status loader_take(struct loader *l, const struct input_message *m)
 {
 	const int64_t now_ms = wall_ms(m->received);
@@ -181,6 +193,7 @@ enum status loader_take(struct loader *l, const struct input_message *m)
 			waiting_retry(&l->waiting, l->peer, try_late, l);
 		if (l->waiting.first)
 			waiting_expire(&l->waiting, now_ms - l->waiting.limits.patience_ms);
+		expire_templates(l, now_ms);
 	}
 	l->positions[m->next.worker % INPUT_WORKERS_MAX] = m->next;
 	l->taken = true;
@@ -408,6 +421,8 @@ enum status loader_open(struct loader **out, const struct loader_options *option
 		l->options.flush_octets = FLUSH_OCTETS;
 	if (!l->options.flush_age_ms)
 		l->options.flush_age_ms = FLUSH_AGE_MS;
+	if (!l->options.template_lifetime_ms)
+		l->options.template_lifetime_ms = TEMPLATE_LIFETIME_MS;
 	if (!l->options.peers)
 		l->options.peers = PEERS;
 	if (!l->options.waiting.share)
