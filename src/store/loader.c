@@ -293,11 +293,22 @@ static void begin_batch(struct loader *l)
 	l->taken = false;
 }
 
-/* What a failed step added to the manifest in memory goes again; names are not used twice. */
-static void take_back(struct loader *l, uint32_t partitions, uint64_t serial)
+/* What a failed step added to the manifest in memory goes again; names are not used twice. When the manifest
+ * was tried, it may be the one on disk all the same, and name the files: then they go after the next that
+ * succeeds. */
+static void take_back(struct loader *l, uint32_t partitions, bool tried, int64_t now_ms)
 {
-	l->manifest.partition_count = partitions;
-	l->manifest.serial = serial > l->manifest.serial ? serial : l->manifest.serial;
+	struct manifest *m = &l->manifest;
+
+	while (m->partition_count > partitions) {
+		const char *name = m->partitions[--m->partition_count].path;
+		char path[STORE_PATH_MAX];
+
+		if (tried)
+			(void)!manifest_leave(m, name, now_ms);
+		else if (path_format(path, "%s/%s", l->store, name) == OK)
+			unlink(path);
+	}
 }
 
 static enum status flush_all(struct loader *l, struct error *err)
@@ -320,7 +331,7 @@ static enum status flush_all(struct loader *l, struct error *err)
 enum status loader_flush(struct loader *l, int64_t now_ms, struct error *err)
 {
 	const uint32_t partitions = l->manifest.partition_count;
-	const uint64_t serial = l->manifest.serial;
+	bool tried = false;
 
 	if (!l->taken)
 		return keep_house(l, now_ms, err);
@@ -331,11 +342,12 @@ enum status loader_flush(struct loader *l, int64_t now_ms, struct error *err)
 		fold_faults(l);
 		memcpy(l->manifest.positions, l->positions, sizeof l->positions);
 		s = loader_save(l, err);
-		if (s == OK)
+		tried = s == OK;
+		if (tried)
 			s = manifest_commit(&l->manifest, l->store, err);
 	}
 	if (s != OK) {
-		take_back(l, partitions, serial);
+		take_back(l, partitions, tried, now_ms);
 		return error_prefix(err, s, "store %s", l->store);
 	}
 	begin_batch(l);
