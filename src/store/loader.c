@@ -160,6 +160,18 @@ static bool is_full(const struct loader *l)
 	       l->plan_fields > PLAN_FIELDS_MAX;
 }
 
+/* Once a minute of receipt: templates of sessions over UDP that nobody has given again. */
+static void expire_templates(struct loader *l, int64_t now_ms)
+{
+	if (now_ms - l->expired_ms < EXPIRE_EVERY_MS || l->options.template_lifetime_ms < 0)
+		return;
+	l->expired_ms = now_ms;
+	for (struct peer *p = l->newest; p; p = p->older)
+		if (peer_rules(p->key.transport) == TEMPLATE_RULES_DATAGRAM &&
+		    peer_expire(p, now_ms - l->options.template_lifetime_ms))
+			l->templates_changed = true;
+}
+
 enum status loader_take(struct loader *l, const struct input_message *m)
 {
 	const int64_t now_ms = wall_ms(m->received);
@@ -181,6 +193,7 @@ enum status loader_take(struct loader *l, const struct input_message *m)
 			waiting_retry(&l->waiting, l->peer, try_late, l);
 		if (l->waiting.first)
 			waiting_expire(&l->waiting, now_ms - l->waiting.limits.patience_ms);
+		expire_templates(l, now_ms);
 	}
 	l->positions[m->next.worker % INPUT_WORKERS_MAX] = m->next;
 	l->taken = true;
@@ -280,11 +293,22 @@ static void begin_batch(struct loader *l)
 	l->taken = false;
 }
 
-/* What a failed step added to the manifest in memory goes again; names are not used twice. */
-static void take_back(struct loader *l, uint32_t partitions, uint64_t serial)
+/* What a failed step added to the manifest in memory goes again; names are not used twice. When the manifest
+ * was tried, it may be the one on disk all the same, and name the files: then they go after the next that
+ * succeeds. */
+static void take_back(struct loader *l, uint32_t partitions, bool tried, int64_t now_ms)
 {
-	l->manifest.partition_count = partitions;
-	l->manifest.serial = serial > l->manifest.serial ? serial : l->manifest.serial;
+	struct manifest *m = &l->manifest;
+
+	while (m->partition_count > partitions) {
+		const char *name = m->partitions[--m->partition_count].path;
+		char path[STORE_PATH_MAX];
+
+		if (tried)
+			(void)!manifest_leave(m, name, now_ms);
+		else if (path_format(path, "%s/%s", l->store, name) == OK)
+			unlink(path);
+	}
 }
 
 static enum status flush_all(struct loader *l, struct error *err)
@@ -307,7 +331,7 @@ static enum status flush_all(struct loader *l, struct error *err)
 enum status loader_flush(struct loader *l, int64_t now_ms, struct error *err)
 {
 	const uint32_t partitions = l->manifest.partition_count;
-	const uint64_t serial = l->manifest.serial;
+	bool tried = false;
 
 	if (!l->taken)
 		return keep_house(l, now_ms, err);
@@ -318,11 +342,12 @@ enum status loader_flush(struct loader *l, int64_t now_ms, struct error *err)
 		fold_faults(l);
 		memcpy(l->manifest.positions, l->positions, sizeof l->positions);
 		s = loader_save(l, err);
-		if (s == OK)
+		tried = s == OK;
+		if (tried)
 			s = manifest_commit(&l->manifest, l->store, err);
 	}
 	if (s != OK) {
-		take_back(l, partitions, serial);
+		take_back(l, partitions, tried, now_ms);
 		return error_prefix(err, s, "store %s", l->store);
 	}
 	begin_batch(l);
@@ -408,6 +433,8 @@ enum status loader_open(struct loader **out, const struct loader_options *option
 		l->options.flush_octets = FLUSH_OCTETS;
 	if (!l->options.flush_age_ms)
 		l->options.flush_age_ms = FLUSH_AGE_MS;
+	if (!l->options.template_lifetime_ms)
+		l->options.template_lifetime_ms = TEMPLATE_LIFETIME_MS;
 	if (!l->options.peers)
 		l->options.peers = PEERS;
 	if (!l->options.waiting.share)

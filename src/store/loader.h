@@ -20,7 +20,8 @@ struct loader_options {
 	int64_t flush_age_ms;   /* or when the oldest record waits so long; 0 = 5 minutes */
 	bool ignore_port;       /* the exporter's port is no part of a session over UDP: for exporters that
 				 * send templates from another port than data */
-	uint32_t peers;         /* sessions kept; 0 = 16,384; the one idle for longest makes room */
+	int64_t template_lifetime_ms;  /* over UDP (RFC 7011 section 8.4); 0 = one day, -1 = for ever */
+	uint32_t peers;                /* sessions kept; 0 = 16,384; the one idle for longest makes room */
 	struct waiting_limits waiting; /* all zero: waiting_limits_default */
 	uint64_t seed;                 /* of hash tables: random */
 	int64_t retain_ms;             /* partitions received longer ago go; 0 = never */

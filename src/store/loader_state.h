@@ -12,6 +12,8 @@ enum {
 	FLUSH_OCTETS = 64 << 20,
 	FLUSH_AGE_MS = 5 * 60 * 1000,
 	PEERS = 16384,
+	TEMPLATE_LIFETIME_MS = 24 * 60 * 60 * 1000,
+	EXPIRE_EVERY_MS = 60 * 1000,
 };
 
 struct loader {
@@ -32,6 +34,7 @@ struct loader {
 	uint64_t epoch;         /* of the batch */
 	uint64_t plan_fields;   /* in plans made since they were dropped */
 	int64_t begun_ms;       /* when the oldest record in the batch was received; 0: none */
+	int64_t expired_ms;     /* when templates were last looked at */
 	int64_t now_ms;         /* receipt of the present message */
 	bool full;              /* flush before the next message */
 	bool templates_changed; /* since they were written */

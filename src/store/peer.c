@@ -211,6 +211,19 @@ static bool drop_all(struct peer *p, uint32_t domain, bool options)
 	return changed;
 }
 
+bool peer_expire(struct peer *p, int64_t before_ms)
+{
+	if (session_expire_templates(p->session, before_ms) == 0)
+		return false;
+	for (uint32_t i = 0; i < p->template_slots; i++) {
+		if (p->templates[i].id && p->templates[i].learned_ms < before_ms) {
+			drop(p, &p->templates[i]);
+			i--; /* another may have moved here */
+		}
+	}
+	return true;
+}
+
 bool peer_template_note(struct peer *p, const struct message_header *header, const struct template_record *r,
 			enum template_outcome outcome, int64_t now_ms)
 {

@@ -61,6 +61,9 @@ struct peer_template *peer_template_find(const struct peer *p, uint32_t domain, 
 bool peer_template_note(struct peer *p, const struct message_header *header,
 			const struct template_record *record, enum template_outcome outcome, int64_t now_ms);
 
+/* Templates not given since `before_ms` end, here and in the session. True: there were some. */
+bool peer_expire(struct peer *p, int64_t before_ms);
+
 /* The plan of a template. Borrowed. NULL: no memory. *made grows by the fields of a plan that was not there.
  */
 struct plan *peer_plan(struct peer *p, const struct template *t, const struct elements *elements,

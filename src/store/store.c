@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "store/folder.h"
 #include "store/loader.h"
 #include "store/sql.h"
 #include "store/tail.h"
@@ -15,6 +16,7 @@
 enum {
 	TAIL_RECORDS = 4000000, /* decoded by a query at most, so that it stays within 300 MB */
 	TAIL_OCTETS = 256 << 20,
+	READ_TRIES = 5,
 };
 
 /* What one store_attach made; earlier ones stay, as views of the same database may still use them. */
@@ -78,8 +80,19 @@ const char *store_quarantine_text(const struct store *s)
 	return s->quarantine.text ? s->quarantine.text : "";
 }
 
+/* Which manifest there is: each is a file of its own. All zero: none. */
+static struct stat manifest_seen(const struct store *s)
+{
+	char path[STORE_PATH_MAX];
+	struct stat st = {0};
+
+	if (path_format(path, "%s/manifest.json", s->path) != OK || stat(path, &st) != 0)
+		st = (struct stat){0};
+	return st;
+}
+
 /* A loader that only reads, fed with the journal's tail. */
-static enum status read_tail(struct store *s, struct attached *a, struct store_coverage *out,
+static enum status read_once(struct store *s, struct attached *a, struct store_coverage *out,
 			     struct error *err)
 {
 	const struct loader_options options = {.store = s->path,
@@ -91,6 +104,31 @@ static enum status read_tail(struct store *s, struct attached *a, struct store_c
 	if (status == OK)
 		status = tail_pull(a->loader, s->path, &out->tail_cut, err);
 	return status;
+}
+
+/* While we read the tail, the loader may have written it and let its segments go: then what we have is
+ * neither the store before nor after, and we begin anew. */
+static enum status read_tail(struct store *s, struct attached *a, struct store_coverage *out,
+			     struct error *err)
+{
+	enum status status = OK;
+
+	for (unsigned tries = 0; tries < READ_TRIES; tries++) {
+		const struct stat before = manifest_seen(s);
+
+		loader_close(a->loader);
+		a->loader = NULL;
+		status = read_once(s, a, out, err);
+
+		const struct stat after = manifest_seen(s);
+		if (before.st_ino == after.st_ino && before.st_mtim.tv_sec == after.st_mtim.tv_sec &&
+		    before.st_mtim.tv_nsec == after.st_mtim.tv_nsec)
+			return status;
+	}
+	return status == OK ? error_set(err, ERR_SYSTEM,
+					"store %s: its writer was quicker than %d attempts to read it",
+					s->path, READ_TRIES)
+			    : status;
 }
 
 static void note_range(struct store_coverage *out, int64_t first_ms, int64_t last_ms)

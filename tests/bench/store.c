@@ -1,10 +1,11 @@
 /* The loader: messages of the 14-element stream -> partitions. CPU s per million records, octets a record at
  * rest, peak memory above the input.
  *
- *   bench_store FOLDER RECORDS [FLUSH_RECORDS]
+ *   bench_store FOLDER RECORDS [FLUSH_RECORDS]      the store is made under FOLDER and removed
  *
  * The stream: 14 elements, 57 octets a record, 24 records a message of 1,388 octets, one exporter; 24 hours
  * of flows with a long tail of sizes, addresses and ports. Deterministic. */
+#include <fts.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -167,8 +168,21 @@ static int run(struct loader *loader, struct stream *s, double *making)
 	return loader_flush(loader, 1700000000000, &err) == OK ? 0 : fail(&err);
 }
 
+static void remove_tree(char *folder)
+{
+	char *const roots[] = {folder, NULL};
+	FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+
+	for (FTSENT *e; tree && (e = fts_read(tree));)
+		if (e->fts_info != FTS_D)
+			remove(e->fts_accpath);
+	if (tree)
+		fts_close(tree);
+}
+
 int main(int argc, char **argv)
 {
+	char folder[1024];
 	struct stream s = {.random = 1};
 	struct error err = {0};
 	struct loader *loader;
@@ -179,7 +193,12 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	s.total = strtoull(argv[2], NULL, 10);
-	const struct loader_options options = {.store = argv[1],
+	snprintf(folder, sizeof folder, "%s/store-XXXXXX", argv[1]);
+	if (!mkdtemp(folder)) {
+		perror(folder);
+		return 1;
+	}
+	const struct loader_options options = {.store = folder,
 					       .flush_records = argc > 3 ? strtoull(argv[3], NULL, 10) : 0};
 	if (s.total == 0 || loader_open(&loader, &options, &err) != OK)
 		return fail(&err);
@@ -200,5 +219,6 @@ int main(int argc, char **argv)
 	printf("at rest %.2f octets a record\n", (double)octets / (double)records);
 	printf("memory %ld MiB at most, %ld before the first record\n", memory_now("VmHWM:"), memory);
 	loader_close(loader);
+	remove_tree(folder);
 	return status || records != s.total;
 }

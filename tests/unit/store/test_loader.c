@@ -255,7 +255,8 @@ static void hostile_rows(void **state)
 	build_begin(t.b, 0, 1); /* fields of no octets and a set of many */
 	build_template(t.b, 256, 0, empty, 1);
 	build_set(t.b, 256);
-	build_number(t.b, 0, 64);
+	for (unsigned i = 0; i < 8; i++)
+		build_number(t.b, 0, 8);
 	deliver(&t);
 	build_begin(t.b, 0, 1); /* a template, its withdrawal (none over UDP), data */
 	build_template(t.b, 257, 0, one, 1);
@@ -378,6 +379,34 @@ static void a_restart_forgets_nothing(void **state)
 	end(&t);
 }
 
+/* Over UDP a template that nobody gives again ends after a while. */
+static void templates_end_over_udp(void **state)
+{
+	struct bench t;
+
+	begin(&t);
+	build_begin(t.b, 0, 1);
+	build_template(t.b, 256, 0, one, 1);
+	deliver(&t);
+	t.number += 23 * 3600 * 1000; /* milliseconds */
+	for (unsigned i = 0; i < 2; i++) {
+		build_begin(t.b, i, 1);
+		build_set(t.b, 256);
+		build_number(t.b, 7, 8);
+		deliver(&t);
+		t.number += 2 * 3600 * 1000;
+	}
+	build_begin(t.b, 2, 1); /* the look that is taken once a minute was at the last one */
+	build_set(t.b, 256);
+	build_number(t.b, 8, 8);
+	deliver(&t);
+	flush(t.loader);
+	ask_open(&t.a, t.folder);
+	assert_answer(&t.a, "SELECT count(*) FROM flows", "2");
+	assert_counter(&t.a, "sets_without_template", "1");
+	end(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -392,6 +421,7 @@ int main(void)
 		cmocka_unit_test(many_templates_in_many_domains),
 		cmocka_unit_test(more_exporters_than_are_kept),
 		cmocka_unit_test(a_restart_forgets_nothing),
+		cmocka_unit_test(templates_end_over_udp),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
