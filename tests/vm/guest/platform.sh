@@ -1,0 +1,3 @@
+. /test/lib.sh
+must "namespaces and veth" join
+finish
