@@ -41,7 +41,7 @@ TOOLS = ["ip", "wg", "nft"]
 # With all they depend on. What a kernel has built in, or has not, is left out.
 MODULES = """
     wireguard veth tun dummy
-    sctp sch_netem
+    sctp
     nf_tables nft_log nft_ct nft_counter nf_log_syslog nfnetlink_log nf_conntrack nf_conntrack_netlink
 """.split()
 

@@ -29,7 +29,7 @@ overhead() { # NS CHAIN
 user_packets() { # NS tx|rx
 	local chain=out
 	[ "$2" = tx ] || chain=in
-	echo $(($(interface_counter "$1" wg0 "$2_packets") - $(overhead "$1" $chain)))
+	echo $(($(packet_counter "$1" wg0 "$2") - $(overhead "$1" $chain)))
 }
 for ns in a b; do
 	for way in tx rx; do
@@ -49,14 +49,14 @@ for ns in a b; do
 	check "and nothing else" test "$(grep -c 'interface .*, index' /tmp/$ns.log)" = 1
 done
 
-in_ns a ping -c 5 -W 20 10.77.0.2
-in_ns b ping6 -c 4 -W 20 fd77::1
+in_ns a ping -c 5 -i 0.1 -W 20 10.77.0.2
+in_ns b ping6 -c 4 -i 0.1 -W 20 fd77::1
 in_background b /tmp/sink.out helper udp-sink 2000 /tmp/datagrams
 sink=$!
 wait_for grep -q ready /tmp/sink.out
 in_ns a helper udp-send 10.77.0.2 2000 7 100
 in_ns a helper udp-send fd77::2 2000 3 1200
-wait_for test "$(stat -c %s /tmp/datagrams)" = 4300
+wait_for has_octets 4300 /tmp/datagrams
 tcp_transfer 10.77.0.2 5001 1000000
 tcp_transfer fd77::2 5002 200000
 segments_a=$(tcp_counter a OutSegs RetransSegs)
@@ -68,10 +68,10 @@ for ns in a b; do
 done
 
 # Another wg0 after the first, with a host number that tells its flows from those before.
-ip -n a link del wg0
+in_ns a ip link del wg0
 check "weir sees wg0 go" wait_for grep -q 'interface wg0: gone' /tmp/a.log
 must "wg0 again" wireguard_in_a 11
-check "weir sees the new wg0" wait_for test "$(grep -c 'interface wg0: wireguard' /tmp/a.log)" = 2
+check "weir sees the new wg0" wait_for has_lines 2 'interface wg0: wireguard' /tmp/a.log
 must "handshake again" wait_for in_ns a ping -c 1 -W 5 10.77.0.2
 in_ns a helper udp-send 10.77.0.2 2000 6 300
 
