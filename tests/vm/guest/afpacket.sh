@@ -13,13 +13,10 @@ in_ns a ping -c 3 -i 0.1 -W 20 192.0.2.2
 in_ns b ping6 -c 4 -i 0.1 -W 20 2001:db8::1
 in_ns a ping -c 5 -i 0.1 -W 20 10.77.0.2
 in_ns b ping6 -c 6 -i 0.1 -W 20 fd77::1
+must "a receiver" start_udp_sink b 2000 /tmp/datagrams_b
+sink_b=$sink
+must "a receiver" start_udp_sink a 2001 /tmp/datagrams_a
 in_ns a helper udp-send 10.77.0.2 2000 7 100
-in_background b /tmp/sink.out helper udp-sink 2000 /tmp/datagrams
-sink=$!
-wait_for grep -q ready /tmp/sink.out
-in_background a /tmp/sink.out helper udp-sink 2001 /tmp/datagrams
-sink="$sink $!"
-wait_for grep -q ready /tmp/sink.out
 in_ns b helper udp-send fd77::1 2001 8 200
 
 # Ask again and again until the line is there: the last packets may still be on their way.
@@ -46,7 +43,7 @@ equal "packets lost" 0 "$(awk '/^statistics/ { print $3 }' /tmp/driver.out)"
 drive quit
 wait $driver
 equal "exit status of the driver" 0 $?
-stop ${sink% *}
-stop ${sink#* }
+stop $sink
+stop $sink_b
 show /tmp/driver.log /tmp/driver.out
 finish

@@ -7,7 +7,7 @@ must "WireGuard in the kernel and its handshake" wireguard
 # How many frames the sources see, so that it is sure that there were super-packets: weir itself does not tell.
 must "the driver observes va and wg0" start_driver va,wg0
 
-# Counts of TCP before and after, a run over the given address from a to b, weir in both on the given interfaces.
+# Send over TCP to ADDRESS of b, weir in both on the given interfaces; out_a, out_b: the segments by TCP's own count.
 run() { # ADDRESS IFACE_A IFACE_B
 	local ns
 	start_probe a -i "$2"
@@ -16,11 +16,11 @@ run() { # ADDRESS IFACE_A IFACE_B
 	probe_b=$probe
 	for ns in a b; do
 		must "weir observes in $ns" wait_for grep -q 'interface .*, index' /tmp/$ns.log
-		eval "out_$ns=$(tcp_counter $ns OutSegs RetransSegs) in_$ns=$(tcp_counter $ns InSegs)"
+		eval "out_$ns=$(tcp_counter $ns OutSegs RetransSegs)"
 	done
 	tcp_transfer "$1" 5001 "$OCTETS"
 	for ns in a b; do
-		eval "out_$ns=$(($(tcp_counter $ns OutSegs RetransSegs) - out_$ns)) in_$ns=$(($(tcp_counter $ns InSegs) - in_$ns))"
+		eval "out_$ns=$(($(tcp_counter $ns OutSegs RetransSegs) - out_$ns))"
 	done
 	stop $probe_a
 	stop $probe_b
@@ -29,18 +29,18 @@ run() { # ADDRESS IFACE_A IFACE_B
 	done
 	show /tmp/[ab].log /tmp/[ab].stats /tmp/[ab].json
 }
-OCTETS=4000000
+OCTETS=3000000
 tcp="protocolIdentifier=6"
 for path in "192.0.2.2 va vb" "2001:db8::2 va vb" "10.77.0.2 wg0 wg0" "fd77::2 wg0 wg0"; do
 	run $path
-	for ns in a b; do
-		eval "out=\$out_$ns in=\$in_$ns"
-		equal "$path: segments that left $ns" $out "$(sum /tmp/$ns.json packetDeltaCount flowDirection=1 $tcp)"
-		equal "$path: segments that came to $ns" $in "$(sum /tmp/$ns.json packetDeltaCount flowDirection=0 $tcp)"
-	done
+	# What arrives is counted against the sender: on veth even TCP counts super-packets that arrive as one segment.
+	equal "$path: segments that left a" $out_a "$(sum /tmp/a.json packetDeltaCount flowDirection=1 $tcp)"
+	equal "$path: segments that left b" $out_b "$(sum /tmp/b.json packetDeltaCount flowDirection=1 $tcp)"
+	equal "$path: segments that came to b" $out_a "$(sum /tmp/b.json packetDeltaCount flowDirection=0 $tcp)"
+	equal "$path: segments that came to a" $out_b "$(sum /tmp/a.json packetDeltaCount flowDirection=0 $tcp)"
 	equal "$path: octets that left are those that arrive" "$(sum /tmp/a.json octetDeltaCount flowDirection=1 $tcp)" \
 		"$(sum /tmp/b.json octetDeltaCount flowDirection=0 $tcp)"
-	at_least "$path: more segments than could be without headers" 60 $out_a
+	at_least "$path: segments of at most the MTU" $((OCTETS / 1460)) $out_a
 done
 
 drive totals
@@ -58,9 +58,11 @@ minor=${release#*.}
 if [ "${release%%.*}" -gt 6 ] || [ "${minor%%.*}" -ge 2 ]; then
 	start_probe a -i va -i wg0
 	must "weir observes in a" wait_for has_lines 2 'interface .*, index' /tmp/a.log
+	must "a receiver" start_udp_sink b 2000 /tmp/datagrams
 	in_ns a helper udp-send 192.0.2.2 2000 10 2300 500
 	in_ns a helper udp-send 10.77.0.2 2000 10 2300 500
 	stop $probe
+	stop $sink
 	weir dump /tmp/a.ipfix >/tmp/a.json
 	show /tmp/a.json
 	for address in 192.0.2.2 10.77.0.2; do

@@ -91,7 +91,11 @@ join() {
 	local ns host=0
 	for ns in a b; do
 		ip netns add $ns
-		in_ns $ns sh -c 'echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad; echo 0 >/proc/sys/net/ipv6/conf/default/router_solicitations'
+		# A small window: the queues of an emulated machine overflow easily, and nothing is to be lost.
+		in_ns $ns sh -c 'cd /proc/sys/net
+			echo 0 >ipv6/conf/default/accept_dad
+			echo 0 >ipv6/conf/default/router_solicitations
+			echo 4096 131072 400000 >ipv4/tcp_rmem'
 	done
 	in_ns a ip link add va type veth peer name vb netns b || return 1
 	for ns in a b; do
@@ -143,6 +147,12 @@ tcp_counter() { # NS NAME...: their sum
 		$1 == "Tcp:" && !seen { for (i = 2; i <= NF; i++) at[$i] = i; seen = 1; next }
 		$1 == "Tcp:" { n = split(names, name, " "); for (i = 1; i <= n; i++) sum += $at[name[i]] }
 		END { printf "%d\n", sum }' /proc/net/snmp
+}
+# Receive datagrams into FILE until `stop $sink`.
+start_udp_sink() { # NS PORT FILE
+	in_background "$1" "$3.out" helper udp-sink "$2" "$3"
+	sink=$!
+	wait_for grep -q ready "$3.out"
 }
 # Send OCTETS from a to ADDRESS of b, port PORT, over TCP, to the end of the connection on both sides.
 tcp_transfer() { # ADDRESS PORT OCTETS

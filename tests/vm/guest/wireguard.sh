@@ -37,9 +37,8 @@ for ns in a b; do
 	done
 done
 
-in_background b /tmp/udp-sink.out helper udp-sink 4739 /tmp/export.ipfix
-export_sink=$!
-wait_for grep -q ready /tmp/udp-sink.out
+must "a collector" start_udp_sink b 4739 /tmp/export.ipfix
+export_sink=$sink
 start_probe a -c Udp/192.0.2.2:4739
 probe_a=$probe
 start_probe b
@@ -51,9 +50,7 @@ done
 
 in_ns a ping -c 5 -i 0.1 -W 20 10.77.0.2
 in_ns b ping6 -c 4 -i 0.1 -W 20 fd77::1
-in_background b /tmp/sink.out helper udp-sink 2000 /tmp/datagrams
-sink=$!
-wait_for grep -q ready /tmp/sink.out
+must "a receiver" start_udp_sink b 2000 /tmp/datagrams
 in_ns a helper udp-send 10.77.0.2 2000 7 100
 in_ns a helper udp-send fd77::2 2000 3 1200
 wait_for has_octets 4300 /tmp/datagrams
