@@ -38,7 +38,8 @@ static enum status fail_file(const char *property, const char *path, struct erro
 	if (ERR_SYSTEM_ERROR(code))
 		return error_set(err, denied ? ERR_PERMISSION : ERR_SYSTEM, "%s: %s: cannot read: %s",
 				 property, path, strerror_r(ERR_GET_REASON(code), system, sizeof system));
-	return error_set(err, ERR_SYSTEM, "%s: %s: %s", property, path, library_reason());
+	return error_set(err, ERR_SYSTEM, "%s: %s: %s", property, path,
+			 code ? ERR_reason_error_string(code) : "no reason given");
 }
 
 /* Nobody types a passphrase into a daemon. */

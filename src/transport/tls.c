@@ -116,7 +116,7 @@ static void settle(struct tls_transport *t)
 static bool advance(struct tls_transport *t)
 {
 	uint8_t ignored[1024]; /* a collector has nothing to say but alerts and tickets */
-	int result;
+	int result = 1;
 
 	ERR_clear_error();
 	if (t->state == TLS_HANDSHAKE) {
