@@ -13,11 +13,20 @@ static const char *meaning_of(const struct property *p, int64_t value)
 	return value == 0 && p->zero ? p->zero : p->meaning;
 }
 
-/* Lists count their elements; all else is its value. */
+static const char *text_of(const struct property *p, const struct settings *s)
+{
+	return (const char *)s + p->offset;
+}
+
+/* Lists count their elements, a text is there or not; all else is its value. */
 static int64_t value_of(const struct property *p, const struct settings *s)
 {
 	if (p->type == PROPERTY_COLLECTORS)
 		return s->exporter.collector_count;
+	if (p->type == PROPERTY_ALLOWED)
+		return s->exporter.tls.allowed_count;
+	if (p->type == PROPERTY_TEXT)
+		return *text_of(p, s) != 0;
 	return p->type == PROPERTY_NAMES ? s->point_count : property_get(p, s);
 }
 
@@ -33,7 +42,8 @@ static void print_list(const struct property *p, const struct settings *s, char 
 		if (p->type == PROPERTY_COLLECTORS)
 			endpoint_print(&s->exporter.collector[i], one, sizeof one);
 		else
-			snprintf(one, sizeof one, "%s", s->point[i]);
+			snprintf(one, sizeof one, "%s",
+				 p->type == PROPERTY_NAMES ? s->point[i] : s->exporter.tls.allowed[i]);
 		used += (size_t)snprintf(out + used, size - used, "%s%s", i ? ", " : "", one);
 	}
 }
@@ -48,8 +58,11 @@ static void print_value(const struct property *p, const struct settings *s, char
 	case PROPERTY_NUMBER:
 		snprintf(out, size, "%" PRId64 "%s%s", value, p->unit ? " " : "", p->unit ? p->unit : "");
 		break;
+	case PROPERTY_TEXT: snprintf(out, size, "%s", value ? text_of(p, s) : "none"); break;
 	case PROPERTY_COLLECTORS:
+	case PROPERTY_ALLOWED:
 	case PROPERTY_NAMES: print_list(p, s, out, size); break;
+	case PROPERTY_OBJECT: break; /* its own rows follow */
 	}
 }
 
@@ -72,6 +85,8 @@ void settings_print(const struct settings *settings, FILE *out)
 	for (size_t i = 0; i < property_count; i++) {
 		const struct property *p = &properties[i];
 
+		if (p->type == PROPERTY_OBJECT)
+			continue;
 		print_value(p, settings, value, sizeof value);
 		fprintf(out, "%-24s %-26s  %s\n", p->name, value, meaning_of(p, value_of(p, settings)));
 	}
@@ -84,5 +99,7 @@ void settings_print(const struct settings *settings, FILE *out)
 				" seen; the documented rule is %s; it is honoured\n",
 				p->name, property_get(p, settings), p->rule);
 	}
+	if (tls_key_warning(&settings->exporter.tls, value, sizeof value))
+		fprintf(out, "warning: FlowMetadata.Tls.Key: %s\n", value);
 	print_verdict(settings, out);
 }

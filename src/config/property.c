@@ -12,12 +12,20 @@
 #define AT_MS(member)                                                                                        \
 	.offset = offsetof(struct settings, member), .size = sizeof(((struct settings *)0)->member),         \
 	.scale = NS_PER_MS
+#define TEXT_AT(member)                                                                                      \
+	.offset = offsetof(struct settings, member), .size = sizeof(((struct settings *)0)->member)
 #define DAY_MS 86400000
 
 static const struct property_word directions[] = {
 	[DIRECTIONS_BOTH] = {"Both", "records of what is sent and of what is received"},
 	[DIRECTIONS_SENDING] = {"SendingToPeer", "only records of what this system sends (egress)"},
 	[DIRECTIONS_RECEIVED] = {"ReceivedFromPeer", "only records of what this system receives (ingress)"},
+	{NULL, NULL},
+};
+
+static const struct property_word versions[] = {
+	[TLS_AT_LEAST_1_2] = {"1.2", "TLS 1.2 or 1.3; DTLS 1.2"},
+	[TLS_AT_LEAST_1_3] = {"1.3", "TLS 1.3 only, and no DTLS"},
 	{NULL, NULL},
 };
 
@@ -51,6 +59,12 @@ const struct property properties[] = {
 	{"OptionsRefresh", PROPERTY_NUMBER, "milliseconds", 1000, DAY_MS, 60000,
 	 AT_MS(exporter.options_refresh_ns),
 	 .meaning = "statistics and the interface table are sent again this often"},
+	{"ReconnectInterval", PROPERTY_NUMBER, "milliseconds", 1000, DAY_MS, 60000,
+	 AT_MS(exporter.reconnect_ns),
+	 .meaning = "between two tries to connect, over TCP, TLS and SCTP; RFC 7011 wants a minute at least"},
+	{"SctpLifetime", PROPERTY_NUMBER, "milliseconds", 0, DAY_MS, 0, AT_MS(exporter.lifetime_ns),
+	 .meaning = "records that could not be sent over SCTP for this long are given up",
+	 .zero = "records over SCTP are sent however long it takes"},
 	{"MaxMessageSize", PROPERTY_NUMBER, "octets", 464, 65535, 1400, AT(exporter.max_message),
 	 .meaning = "an IPFIX Message at most; less where the path to the collector takes less"},
 	{"ObservationDomainId", PROPERTY_NUMBER, NULL, 0, UINT32_MAX, 0, AT(exporter.domain),
@@ -59,9 +73,31 @@ const struct property properties[] = {
 	 .meaning = "receive buffer of each interface", .zero = "the packet source chooses"},
 	{"SnapLength", PROPERTY_NUMBER, "octets", 64, 2048, 0, AT(snap_octets),
 	 .meaning = "kept of each packet for reading its headers", .zero = "the packet source chooses"},
+	{"Tls", PROPERTY_OBJECT, .meaning = "how collectors over TLS and DTLS are spoken to"},
+	{"Tls.Certificate", PROPERTY_TEXT, "the path of a PEM file", TEXT_AT(exporter.tls.certificate),
+	 .meaning = "shown to the collector", .zero = "no TLS, no DTLS"},
+	{"Tls.Key", PROPERTY_TEXT, "the path of a PEM file", TEXT_AT(exporter.tls.key),
+	 .meaning = "the private key of the certificate", .zero = "no TLS, no DTLS"},
+	{"Tls.Ca", PROPERTY_TEXT, "the path of a PEM file", TEXT_AT(exporter.tls.ca),
+	 .meaning = "who may have signed the collector's certificate", .zero = "no TLS, no DTLS"},
+	{"Tls.ServerName", PROPERTY_TEXT, "a name", TEXT_AT(exporter.tls.server_name),
+	 .meaning = "the name that the collector's certificate must be for",
+	 .zero = "the collector's certificate must be for its host"},
+	{"Tls.AllowedNames", PROPERTY_ALLOWED,
+	 .meaning = "one of these must be the common name or a DNS name of the collector's certificate",
+	 .zero = "the name of the host, or ServerName, counts"},
+	{"Tls.MinimumVersion", PROPERTY_WORD, .standard = TLS_AT_LEAST_1_2, AT(exporter.tls.minimum),
+	 .words = versions},
 };
 
 const size_t property_count = sizeof properties / sizeof *properties;
+
+const char *property_leaf(const char *name)
+{
+	const char *dot = strrchr(name, '.');
+
+	return dot ? dot + 1 : name;
+}
 
 const struct property *property_find(const char *name)
 {
@@ -113,16 +149,25 @@ static size_t common_prefix(const char *a, const char *b)
 	return n;
 }
 
+static bool same_object(const char *a, const char *b)
+{
+	const size_t length = (size_t)(property_leaf(a) - a);
+
+	return length == (size_t)(property_leaf(b) - b) && memcmp(a, b, length) == 0;
+}
+
 const struct property *property_nearest(const char *name, unsigned *distance)
 {
-	const struct property *best = properties;
-	unsigned best_distance = edit_distance(name, best->name);
+	const struct property *best = NULL;
+	unsigned best_distance = 0;
 
-	for (size_t i = 1; i < property_count; i++) {
+	for (size_t i = 0; i < property_count; i++) {
 		const struct property *p = &properties[i];
 		const unsigned d = edit_distance(name, p->name);
 
-		if (d < best_distance ||
+		if (!same_object(name, p->name))
+			continue;
+		if (!best || d < best_distance ||
 		    (d == best_distance && common_prefix(name, p->name) > common_prefix(name, best->name))) {
 			best = p;
 			best_distance = d;
@@ -131,6 +176,11 @@ const struct property *property_nearest(const char *name, unsigned *distance)
 	if (distance)
 		*distance = best_distance;
 	return best;
+}
+
+char *property_text(const struct property *p, struct settings *settings)
+{
+	return (char *)settings + p->offset;
 }
 
 void property_set(const struct property *p, struct settings *settings, int64_t value)
@@ -180,5 +230,10 @@ void property_allowed(const struct property *p, char *out, size_t size)
 		break;
 	case PROPERTY_COLLECTORS: snprintf(out, size, "a list of collectors [ \"Udp/HOST:PORT\", … ]"); break;
 	case PROPERTY_NAMES: snprintf(out, size, "a list of interface names [ \"wg0\", … ]"); break;
+	case PROPERTY_TEXT: snprintf(out, size, "a string (%s)", p->unit); break;
+	case PROPERTY_ALLOWED:
+		snprintf(out, size, "a list of names in certificates [ \"flows.example\", … ]");
+		break;
+	case PROPERTY_OBJECT: snprintf(out, size, "an object { … }"); break;
 	}
 }

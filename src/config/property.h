@@ -1,4 +1,5 @@
-/* property.h: every property of the object FlowMetadata, one row each.
+/* property.h: every property of the object FlowMetadata, one row each. A property of an object inside it has
+ * a row too, with a dotted name: "Tls.Key".
  *
  * The table is the only list: reading, ranges, defaults, `weir check` and the test of weir.json(5) follow it.
  */
@@ -16,6 +17,9 @@ enum property_type {
 	PROPERTY_WORD,       /* one of `words`; its index is the value */
 	PROPERTY_COLLECTORS, /* a list of COLLECTOR */
 	PROPERTY_NAMES,      /* a list of interface names */
+	PROPERTY_TEXT,       /* a string; `unit` says of what kind */
+	PROPERTY_ALLOWED,    /* a list of names in certificates */
+	PROPERTY_OBJECT,     /* properties of its own: the rows "NAME.…" behind it */
 };
 
 struct property_word {
@@ -33,26 +37,33 @@ struct property {
 				this takes 0 too. NULL: none of that */
 	const char *rule;    /* a documented rule that a value may break with a warning; NULL: none */
 	const struct property_word *words; /* PROPERTY_WORD; ends with NULL */
-	size_t offset, size; /* the member of struct settings that numbers, words and flags set … */
+	size_t offset, size; /* the member of struct settings that numbers, words, flags and texts set … */
 	int64_t scale;       /* … in units this many times smaller: NS_PER_MS for a member in ns */
 };
 
 extern const struct property properties[];
 extern const size_t property_count;
 
+/* The name without the object in front: "Key". */
+const char *property_leaf(const char *name);
+
 /* Names are compared letter by letter. NULL: no such property. */
 const struct property *property_find(const char *name);
 
-/* The property whose name is most like `name`, letter case aside. *distance (may be NULL) counts the letters
- * to insert, drop, change or swap; 0: only the case differs. Of equals the one that begins alike. */
+/* The property of the same object whose name is most like `name`, letter case aside. *distance (may be NULL)
+ * counts the letters to insert, drop, change or swap; 0: only the case differs. Of equals the one that begins
+ * alike. */
 const struct property *property_nearest(const char *name, unsigned *distance);
 
 /* Optimal string alignment distance without letter case; a string counts up to its 63rd octet. */
 unsigned edit_distance(const char *a, const char *b);
 
-/* The value in the unit of the property; numbers, words and flags only. */
+/* The value in the unit of the property; numbers, words and flags only (others: nothing, 0). */
 void property_set(const struct property *property, struct settings *settings, int64_t value);
 int64_t property_get(const struct property *property, const struct settings *settings);
+
+/* The text of a PROPERTY_TEXT, in `size` octets with its end. */
+char *property_text(const struct property *property, struct settings *settings);
 
 /* What may stand there, as messages say it: "0 or 1000 to 86400000 (milliseconds)". */
 void property_allowed(const struct property *property, char *out, size_t size);

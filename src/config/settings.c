@@ -9,7 +9,7 @@
 #include "config/lexer.h"
 #include "config/property.h"
 
-enum { NAME_SHOWN_MAX = 200, VALUE_SHOWN = 48, PROPERTY_COUNT_MAX = 64 };
+enum { NAME_SHOWN_MAX = 200, VALUE_SHOWN = 48, PROPERTY_COUNT_MAX = 64, PROPERTY_NAME_MAX = 64 };
 
 static const char section[] = "FlowMetadata";
 
@@ -208,10 +208,40 @@ static enum status add_point(struct profile *p, const struct value *v)
 	return OK;
 }
 
-/* Both kinds of list; a list in the profile stands for the whole list. */
+static enum status add_allowed(struct profile *p, const struct value *v)
+{
+	struct tls_options *tls = &p->settings->exporter.tls;
+	const char *name = plain_string(v->json);
+
+	if (!name || !*name || strlen(name) >= TLS_NAME_MAX)
+		return fail_value(p, v, "a name of 1 to 127 octets");
+	if (tls->allowed_count == TLS_NAMES_MAX)
+		return fail(p, v->member.first.begin, "%s.%s: at most %d names allowed", section, v->property,
+			    TLS_NAMES_MAX);
+	memcpy(tls->allowed[tls->allowed_count++], name, strlen(name) + 1);
+	return OK;
+}
+
+static void empty_list(struct settings *s, enum property_type type)
+{
+	if (type == PROPERTY_NAMES)
+		s->point_count = 0;
+	else if (type == PROPERTY_ALLOWED)
+		s->exporter.tls.allowed_count = 0;
+	else
+		s->exporter.collector_count = 0;
+}
+
+static enum status add_element(struct profile *p, enum property_type type, const struct value *v)
+{
+	if (type == PROPERTY_NAMES)
+		return add_point(p, v);
+	return type == PROPERTY_ALLOWED ? add_allowed(p, v) : add_collector(p, v);
+}
+
+/* All kinds of list; a list in the profile stands for the whole list. */
 static enum status read_list(struct profile *p, const struct property *property, const struct value *list)
 {
-	const bool names = property->type == PROPERTY_NAMES;
 	struct lexer elements = members_of(p->text, p->length, list->member.first.begin);
 	enum status status = OK;
 	struct value v;
@@ -220,10 +250,7 @@ static enum status read_list(struct profile *p, const struct property *property,
 	property_allowed(property, allowed, sizeof allowed);
 	if (!json_is_array(list->json))
 		return fail_value(p, list, allowed);
-	if (names)
-		p->settings->point_count = 0;
-	else
-		p->settings->exporter.collector_count = 0;
+	empty_list(p->settings, property->type);
 	for (unsigned i = 0; status == OK && member_next(&elements, &v.member); i++) {
 		json_t *json = decode(p, v.member.first.begin, v.member.end);
 
@@ -232,11 +259,29 @@ static enum status read_list(struct profile *p, const struct property *property,
 		snprintf(path, sizeof path, "%s[%u]", property->name, i);
 		v.property = path;
 		v.json = json;
-		status = names ? add_point(p, &v) : add_collector(p, &v);
+		status = add_element(p, property->type, &v);
 		json_decref(json);
 	}
 	return status;
 }
+
+static enum status read_text(struct profile *p, const struct property *property, const struct value *v)
+{
+	const char *text = plain_string(v->json);
+	char allowed[128];
+
+	if (!text || !*text) {
+		property_allowed(property, allowed, sizeof allowed);
+		return fail_value(p, v, allowed);
+	}
+	if (strlen(text) >= property->size)
+		return fail(p, v->member.first.begin, "%s.%s: %zu octets seen; at most %zu allowed", section,
+			    v->property, strlen(text), property->size - 1);
+	memcpy(property_text(property, p->settings), text, strlen(text) + 1);
+	return OK;
+}
+
+static enum status read_object(struct profile *p, const char *object, size_t at);
 
 static enum status read_value(struct profile *p, const struct property *property, const struct value *v)
 {
@@ -244,33 +289,42 @@ static enum status read_value(struct profile *p, const struct property *property
 	case PROPERTY_FLAG: return read_flag(p, property, v);
 	case PROPERTY_NUMBER: return read_number(p, property, v);
 	case PROPERTY_WORD: return read_word(p, property, v);
+	case PROPERTY_TEXT: return read_text(p, property, v);
+	case PROPERTY_OBJECT:
+		return json_is_object(v->json) ? read_object(p, property->name, v->member.first.begin)
+					       : fail_value(p, v, "an object { … }");
 	case PROPERTY_COLLECTORS:
+	case PROPERTY_ALLOWED:
 	case PROPERTY_NAMES: return read_list(p, property, v);
 	}
 	return OK;
 }
 
+/* `name` is the whole, dotted one. */
 static enum status fail_unknown(const struct profile *p, const struct member *m, const char *name)
 {
 	unsigned distance;
 	const struct property *nearest = property_nearest(name, &distance);
-	char seen[VALUE_SHOWN];
+	const char *known = property_leaf(nearest->name);
+	const int object = (int)(property_leaf(name) - name);
+	char seen[VALUE_SHOWN], where[96];
 
+	snprintf(where, sizeof where, "%s%s%.*s", section, object ? "." : "", object ? object - 1 : 0, name);
 	quote_text(p->text + m->key.begin, m->key.end - m->key.begin, seen, sizeof seen);
 	if (distance == 0)
-		return fail(p, m->key.begin, "%s: unknown property %s seen; it is written \"%s\"", section,
-			    seen, nearest->name);
-	if (distance <= 2 || distance <= strlen(nearest->name) / 3)
-		return fail(p, m->key.begin, "%s: unknown property %s seen; did you mean \"%s\"?", section,
-			    seen, nearest->name);
+		return fail(p, m->key.begin, "%s: unknown property %s seen; it is written \"%s\"", where,
+			    seen, known);
+	if (distance <= 2 || distance <= strlen(known) / 3)
+		return fail(p, m->key.begin, "%s: unknown property %s seen; did you mean \"%s\"?", where,
+			    seen, known);
 	return fail(p, m->key.begin,
 		    "%s: unknown property %s seen; the nearest known one is \"%s\"; weir.json(5) lists all",
-		    section, seen, nearest->name);
+		    where, seen, known);
 }
 
-static enum status read_member(struct profile *p, const struct member *m, const char *name)
+static enum status read_member(struct profile *p, const struct member *m, const char *name, bool dotted)
 {
-	const struct property *property = property_find(name);
+	const struct property *property = dotted ? NULL : property_find(name);
 	struct value v = {.member = *m, .property = name};
 	enum status status;
 	size_t *seen;
@@ -292,23 +346,62 @@ static enum status read_member(struct profile *p, const struct member *m, const 
 	return status;
 }
 
-static enum status read_section(struct profile *p, size_t at)
+/* The members of the section ("") or of an object inside it ("Tls"). */
+static enum status read_object(struct profile *p, const char *object, size_t at)
 {
-	const struct property *interval = property_find("Interval");
 	struct lexer members = members_of(p->text, p->length, at);
 	enum status status = OK;
 	struct member m;
 
 	while (status == OK && member_next(&members, &m)) {
 		json_t *key = decode(p, m.key.begin, m.key.end);
+		char name[PROPERTY_NAME_MAX];
 
 		if (!key)
 			return error_set(p->err, ERR_MEMORY, "%s: no memory", p->name);
-		status = read_member(p, &m, json_string_value(key));
+		/* A key with a dot of its own is no name of ours. */
+		const char *leaf = json_string_value(key);
+		const bool dotted = strchr(leaf, '.');
+		snprintf(name, sizeof name, "%s%s%s", object, *object ? "." : "", dotted ? "?" : leaf);
+		status = read_member(p, &m, name, dotted);
 		json_decref(key);
 	}
-	p->settings->warn_interval = property_get(interval, p->settings) % 60000 != 0;
 	return status;
+}
+
+/* Collectors that the rest of the section makes impossible. */
+static enum status check_collectors(const struct profile *p)
+{
+	const struct exporter_options *e = &p->settings->exporter;
+	const size_t *at = &p->seen[property_find("IpFixCollectors") - properties];
+	char name[sizeof e->collector[0].host + 32];
+
+	for (uint32_t i = 0; *at && i < e->collector_count; i++) {
+		const struct transport_type *type = e->collector[i].type;
+
+		endpoint_print(&e->collector[i], name, sizeof name);
+		if (type->secure && tls_missing(&e->tls))
+			return fail(p, *at - 1,
+				    "%s.IpFixCollectors[%u]: %.80s seen, but no %s; Tls.Certificate, Tls.Key "
+				    "and Tls.Ca expected with it",
+				    section, i, name, tls_missing(&e->tls));
+		if (type == &dtls_transport && e->tls.minimum == TLS_AT_LEAST_1_3)
+			return fail(
+				p, *at - 1,
+				"%s.IpFixCollectors[%u]: %.80s seen with Tls.MinimumVersion \"1.3\"; \"1.2\" "
+				"allowed for Dtls",
+				section, i, name);
+	}
+	return OK;
+}
+
+static enum status read_section(struct profile *p, size_t at)
+{
+	const struct property *interval = property_find("Interval");
+	const enum status status = read_object(p, "", at);
+
+	p->settings->warn_interval = property_get(interval, p->settings) % 60000 != 0;
+	return status == OK ? check_collectors(p) : status;
 }
 
 static enum status fail_no_section(const struct profile *p, bool bare, const struct member *other)

@@ -60,10 +60,11 @@ static void start(struct session *s, const struct session_context *context, stru
 /* A new connection knows nothing of the one before (RFC 7011 8.1). */
 static void restart(struct session *s, const struct session_context *context, struct moment t)
 {
-	s->announced = s->settled = 0;
+	session_flights_broken(s, context, t.wall);
+	s->announced = s->settled = s->fresh_keys = 0;
 	s->sequence = 0;
-	session_begin_message(s, &s->data);
-	s->built_to = s->sent_to;
+	s->due = (struct due){0};
+	s->lossy = false;
 	start(s, context, t);
 }
 
@@ -84,16 +85,18 @@ void control_check_timers(struct session *s, const struct session_context *conte
 		s->due.flow_keys |= s->fresh_keys; /* those of several new templates in one message */
 		s->fresh_keys = 0;
 	}
+	const uint32_t generation = s->transport->type->generation(s->transport);
+	if (generation != s->generation && reliable) {
+		restart(s, context, t);
+		return;
+	}
 	if (!s->started || s->statistics.messages == 0) {
 		if (!s->started)
 			s->credit = PACE_MESSAGES;
 		start(s, context, t);
 		return;
 	}
-	const uint32_t generation = s->transport->type->generation(s->transport);
-	if (generation != s->generation && reliable) {
-		restart(s, context, t);
-	} else if (generation != s->generation && is_due(s->refreshed_at, RECOVERY_NS, t)) {
+	if (generation != s->generation && is_due(s->refreshed_at, RECOVERY_NS, t)) {
 		s->generation = generation;
 		refresh(s, context, t);
 	} else if (!reliable &&

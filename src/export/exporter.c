@@ -323,7 +323,7 @@ enum status exporter_finish(struct exporter *e, struct mono_ns now, struct wall_
 		const struct transport_type *type = s->transport->type;
 		enum status st = OK;
 
-		session_give_up(s, &e->context, ring_head(e->context.ring), time_of(e, s)->wall);
+		session_abandon(s, &e->context, time_of(e, s)->wall);
 		if (s->statistics.not_sent_flows)
 			log_warn(e->context.log, "collector %s: %llu flow records were not sent",
 				 s->endpoint.host, (unsigned long long)s->statistics.not_sent_flows);

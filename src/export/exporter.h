@@ -27,7 +27,10 @@ struct exporter_options {
 	bool packet_time; /* the times given to service and finish are those of a capture file: IPFIX files
 			     carry them; to a collector over the network real time is told, which drives its
 			     timers */
-	uint32_t ring_octets; /* size of the record ring, rounded up to a power of two; 0 = 4 MiB */
+	int64_t reconnect_ns;   /* between tries to connect, over TCP, TLS and SCTP; 0: a minute */
+	int64_t lifetime_ns;    /* SCTP: data that waited longer is given up; 0: never */
+	struct tls_options tls; /* of the collectors over TLS and DTLS */
+	uint32_t ring_octets;   /* size of the record ring, rounded up to a power of two; 0 = 4 MiB */
 };
 
 /* What the device knows about itself, for the options records of RFC 7011 section 4 and the interface table.
@@ -42,8 +45,8 @@ struct exporter_control {
 /* Counters of one collector's session since the start. */
 struct session_statistics {
 	uint64_t messages, octets;
-	uint64_t data_records; /* flow and options data records handed to the transport */
-	uint64_t flow_records;
+	uint64_t data_records; /* flow and options data records handed to the transport, again ones too */
+	uint64_t flow_records; /* … taken by the peer's transport, where ours can tell */
 	uint64_t not_sent_flows, not_sent_packets, not_sent_octets; /* given up; the sequence shows the gap */
 	int64_t first_not_sent_ms, last_not_sent_ms;                /* 0: never */
 	uint64_t errors; /* sends that failed (ICMP refusal, no route …) */

@@ -22,8 +22,8 @@ static void log_lossy(struct session *s, const struct session_context *context, 
 		 why);
 }
 
-void session_count_lost(struct session *s, const struct session_context *context, uint64_t flows,
-			uint64_t packets, uint64_t octets, struct wall_ns wall)
+static void count_not_sent(struct session *s, const struct session_context *context, uint64_t flows,
+			   uint64_t packets, uint64_t octets, struct wall_ns wall)
 {
 	struct session_statistics *c = &s->statistics;
 
@@ -35,9 +35,15 @@ void session_count_lost(struct session *s, const struct session_context *context
 	c->last_not_sent_ms = wall_ms(wall);
 	if (!c->first_not_sent_ms)
 		c->first_not_sent_ms = c->last_not_sent_ms;
-	s->sequence += (uint32_t)flows;
 	log_lossy(s, context,
 		  *s->failure.text ? s->failure.text : "the collector takes less than is metered");
+}
+
+void session_count_lost(struct session *s, const struct session_context *context, uint64_t flows,
+			uint64_t packets, uint64_t octets, struct wall_ns wall)
+{
+	count_not_sent(s, context, flows, packets, octets, wall);
+	s->sequence += (uint32_t)flows;
 }
 
 void session_begin_message(const struct session *s, struct outgoing *out)
@@ -50,7 +56,64 @@ void session_begin_message(const struct session *s, struct outgoing *out)
 static void restart_data(struct session *s)
 {
 	session_begin_message(s, &s->data);
-	s->built_to = s->sent_to;
+	s->built_to = s->taken_to;
+	s->building = (struct flight){0};
+}
+
+/* The sequence has counted these when they were sent. */
+static void flight_lost(struct session *s, const struct session_context *context, const struct flight *f,
+			struct wall_ns wall)
+{
+	count_not_sent(s, context, f->flows, f->packets, f->octets, wall);
+}
+
+/* Learn how far the messages in flight have come. */
+static void confirm_flights(struct session *s, const struct session_context *context, struct wall_ns wall)
+{
+	const struct flight *f;
+	struct delivery d;
+
+	if (s->flights.count == 0)
+		return;
+	while ((d = s->transport->type->delivery(s->transport)).lost) {
+		for (uint32_t i = 0; i < s->flights.count; i++) {
+			struct flight *one = flight_at(&s->flights, i);
+
+			one->lost |= one->mark == d.lost;
+		}
+	}
+	while ((f = flight_pop(&s->flights, d.confirmed))) {
+		if (f->lost)
+			flight_lost(s, context, f, wall);
+		else
+			s->statistics.flow_records += f->flows;
+		if (f->ring_end > s->sent_to)
+			s->sent_to = f->ring_end;
+	}
+}
+
+void session_flights_broken(struct session *s, const struct session_context *context, struct wall_ns wall)
+{
+	const struct flight *f;
+
+	while ((f = flight_pop(&s->flights, UINT64_MAX))) {
+		if (f->ring_end <= s->sent_to)
+			flight_lost(s, context, f, wall);
+	}
+	s->taken_to = s->sent_to;
+	restart_data(s);
+}
+
+/* Room in the ring is needed: let go of records in flight. They may still arrive, so they are counted when
+ * that is known. */
+static void release_flights(struct session *s, uint64_t until)
+{
+	for (uint32_t i = 0; i < s->flights.count && s->sent_to < until; i++) {
+		const struct flight *f = flight_at(&s->flights, i);
+
+		if (f->ring_end > s->sent_to)
+			s->sent_to = f->ring_end;
+	}
 }
 
 void session_give_up(struct session *s, const struct session_context *context, uint64_t until,
@@ -60,6 +123,7 @@ void session_give_up(struct session *s, const struct session_context *context, u
 	struct ring_view v;
 	enum status st = OK;
 
+	release_flights(s, until);
 	while (s->sent_to < until && (st = ring_peek(context->ring, s->sent_to, &v)) == OK) {
 		flows++;
 		packets += v.packets;
@@ -68,8 +132,20 @@ void session_give_up(struct session *s, const struct session_context *context, u
 	}
 	if (st == ERR_FORMAT)
 		s->sent_to = ring_head(context->ring);
+	if (s->taken_to < s->sent_to)
+		s->taken_to = s->sent_to;
 	restart_data(s);
 	session_count_lost(s, context, flows, packets, octets, wall);
+}
+
+void session_abandon(struct session *s, const struct session_context *context, struct wall_ns wall)
+{
+	const struct flight *f;
+
+	confirm_flights(s, context, wall);
+	session_give_up(s, context, ring_head(context->ring), wall);
+	while ((f = flight_pop(&s->flights, UINT64_MAX)))
+		flight_lost(s, context, f, wall);
 }
 
 static enum status put_template(const struct layout *layout, struct outgoing *out, uint64_t bit)
@@ -169,19 +245,35 @@ static enum status fill(struct session *s, const struct session_context *context
 			s->due.templates |= 1ULL << v.layout;
 		if (st != OK)
 			return st;
-		if (s->built_to == s->sent_to)
+		if (s->built_to == s->taken_to)
 			s->data_since = t.now.ns;
 		s->built_to = v.next;
+		s->building.flows++;
+		s->building.packets += v.packets;
+		s->building.octets += v.octets;
 	}
 	if (st == ERR_FORMAT) /* the ring is damaged; only another process could have done that */
 		session_give_up(s, context, ring_head(context->ring), t.wall);
 	return END;
 }
 
+/* The transport has the data message. */
+static void taken(struct session *s)
+{
+	s->taken_to = s->built_to;
+	if (!s->transport->type->delivery) {
+		s->sent_to = s->taken_to;
+		s->statistics.flow_records += s->building.flows;
+		return;
+	}
+	s->building.mark = s->transport->type->delivery(s->transport).taken;
+	s->building.ring_end = s->taken_to;
+	flight_push(&s->flights, &s->building);
+}
+
 /* OK: the message is gone, one way or the other. AGAIN: the transport takes nothing now. */
 static enum status send_data(struct session *s, const struct session_context *context, struct moment t)
 {
-	const uint32_t records = s->data.writer.data_records;
 	const enum status st = session_send(s, context, &s->data, t.wall);
 
 	if (st == AGAIN)
@@ -191,8 +283,7 @@ static enum status send_data(struct session *s, const struct session_context *co
 		return OK;
 	}
 	if (st == OK) {
-		s->sent_to = s->built_to;
-		s->statistics.flow_records += records;
+		taken(s);
 		s->messages_since++;
 	}
 	restart_data(s); /* after ERR_LIMIT: the same records in smaller messages */
@@ -202,6 +293,7 @@ static enum status send_data(struct session *s, const struct session_context *co
 enum turn session_turn(struct session *s, const struct session_context *context, struct moment t,
 		       uint32_t budget, bool last)
 {
+	confirm_flights(s, context, t.wall); /* what service ends is known in full next time */
 	if (s->transport->type->service)
 		s->transport->type->service(s->transport);
 	control_check_timers(s, context, t);
@@ -219,10 +311,10 @@ enum turn session_turn(struct session *s, const struct session_context *context,
 		if (filled == AGAIN) /* a template goes first; this message waits for its record */
 			continue;
 		if (message_is_empty(&s->data.writer))
-			return TURN_IDLE;
+			return last && s->flights.count ? TURN_BLOCKED : TURN_IDLE;
 		if (filled == END && !last && t.now.ns - s->data_since < DATA_WAIT_NS)
 			return TURN_IDLE;
-		if (send_data(s, context, t) == AGAIN)
+		if (s->flights.count == FLIGHT_MAX || send_data(s, context, t) == AGAIN)
 			return TURN_BLOCKED;
 	}
 	return TURN_MORE;
@@ -235,6 +327,9 @@ enum status session_open(struct session *s, const struct session_context *contex
 	const struct transport_options options = {
 		.log = context->log,
 		.max_message = file ? 0 : context->options.max_message, /* a file has no path MTU */
+		.reconnect_ns = context->options.reconnect_ns,
+		.lifetime_ns = context->options.lifetime_ns,
+		.tls = &context->options.tls,
 	};
 
 	s->endpoint = *to;

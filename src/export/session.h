@@ -1,11 +1,15 @@
 /* session.h: one collector's Transport Session (RFC 7011 sections 3.1, 8 and 10): its sequence number, which
  * templates it was sent, what is due, and the message being filled.
  *
- * Records stay in the ring until the message that holds them was sent; so a message that has to be made
- * smaller, or given up, needs no copy. session.c sends data, control.c templates and options. */
+ * Records stay in the ring until the message that holds them was sent and, where the transport can tell, has
+ * reached the peer's transport; so a message that has to be made smaller, sent again, or given up, needs no
+ * copy. Each flow record is counted once: as sent when its message is confirmed, as not sent when it was
+ * given up or its connection broke and its place in the ring was needed before. session.c sends data,
+ * control.c templates and options. */
 #pragma once
 
 #include "export/exporter.h"
+#include "export/flight.h"
 #include "export/options.h"
 #include "export/ring.h"
 #include "message/writer.h"
@@ -50,9 +54,12 @@ struct session {
 	struct endpoint endpoint;
 	struct transport *transport;
 	struct session_statistics statistics;
-	uint64_t sent_to;  /* ring position: all before it was sent or given up */
+	uint64_t sent_to;  /* ring position: all before it was sent, as far as can be known, or given up */
+	uint64_t taken_to; /* … all before it was taken by the transport: those between are in flight */
 	uint64_t built_to; /* … all before it is in `data` */
-	uint32_t sequence; /* Data Records sent or given up (RFC 7011 3.1, 10.2.2) */
+	struct flights flights;
+	struct flight building; /* what `data` holds */
+	uint32_t sequence;      /* Data Records sent or given up (RFC 7011 3.1, 10.2.2) */
 	uint32_t last_export_time;
 	uint32_t generation;
 	bool file;             /* the endpoint is a path */
@@ -92,6 +99,13 @@ enum turn session_turn(struct session *s, const struct session_context *context,
 /* Give up the waiting records before ring position `until` (or a little more: whole records). */
 void session_give_up(struct session *s, const struct session_context *context, uint64_t until,
 		     struct wall_ns wall);
+
+/* The connection of the messages in flight is gone: what the ring still holds goes again, the rest is
+ * counted. */
+void session_flights_broken(struct session *s, const struct session_context *context, struct wall_ns wall);
+
+/* The end: what is waiting or in flight counts as not sent. */
+void session_abandon(struct session *s, const struct session_context *context, struct wall_ns wall);
 
 /* Flows that never were in the ring count as not sent. */
 void session_count_lost(struct session *s, const struct session_context *context, uint64_t flows,

@@ -8,12 +8,15 @@
 
 enum { HOST_NAME_MAX_LENGTH = 253, LABEL_MAX = 63 };
 
-const struct transport_type *const transports[] = {&udp_transport, &file_transport, NULL};
+const struct transport_type *const transports[] = {&udp_transport,
+						   &tcp_transport,
+						   &sctp_transport,
+						   &tls_transport,
+						   &dtls_transport,
+						   &file_transport,
+						   NULL};
 
-/* Schemes of the standard that this build has no transport for yet. */
-static const char *const later[] = {"Tcp", "Sctp", "Tls", "Dtls"};
-
-static const char allowed[] = "allowed: Udp/HOST[:PORT], File/PATH";
+static const char allowed[] = "allowed: Udp/HOST[:PORT], Tcp/…, Sctp/…, Tls/…, Dtls/…, File/PATH";
 
 static bool is_file(const struct transport_type *type)
 {
@@ -25,15 +28,6 @@ static const struct transport_type *find_transport(const char *scheme, size_t le
 	for (const struct transport_type *const *t = transports; *t; t++) {
 		if (strlen((*t)->scheme) == length && strncasecmp((*t)->scheme, scheme, length) == 0)
 			return *t;
-	}
-	return NULL;
-}
-
-static const char *find_later(const char *scheme, size_t length)
-{
-	for (size_t i = 0; i < sizeof later / sizeof later[0]; i++) {
-		if (strlen(later[i]) == length && strncasecmp(later[i], scheme, length) == 0)
-			return later[i];
 	}
 	return NULL;
 }
@@ -175,12 +169,8 @@ enum status endpoint_parse(struct endpoint *out, const char *text, struct error 
 {
 	const char *slash = strchr(text, '/');
 	const size_t scheme = slash ? (size_t)(slash - text) : strlen(text);
-	const char *name;
 
 	*out = (struct endpoint){.type = find_transport(text, scheme)};
-	if ((name = find_later(text, scheme)))
-		return error_set(err, ERR_UNSUPPORTED, "\"%s\": %s is not supported yet; %s", text, name,
-				 allowed);
 	if (!slash)
 		return error_set(err, ERR_USAGE, "\"%s\": no transport in front of a '/'; %s", text, allowed);
 	if (!out->type)

@@ -17,9 +17,42 @@ struct endpoint {
 	uint16_t port;  /* host byte order; 0 for files */
 };
 
+enum { TLS_NAMES_MAX = 16, TLS_PATH_MAX = 256, TLS_NAME_MAX = 128 };
+
+/* What Tls and Dtls show to the collector and ask of it (RFC 7011 section 11). Empty text: not given. */
+struct tls_options {
+	char certificate[TLS_PATH_MAX]; /* PEM: ours, then intermediate ones */
+	char key[TLS_PATH_MAX];         /* PEM */
+	char ca[TLS_PATH_MAX];          /* PEM: who may have signed the collector's */
+	char server_name[TLS_NAME_MAX]; /* asked for and expected instead of the endpoint's host */
+	uint32_t allowed_count;         /* 0: the name above; else only these, as DNS-ID or common name */
+	char allowed[TLS_NAMES_MAX][TLS_NAME_MAX];
+	uint8_t minimum; /* enum tls_minimum */
+};
+
+enum tls_minimum { TLS_AT_LEAST_1_2, TLS_AT_LEAST_1_3 };
+
+/* The property without which there is no Tls or Dtls: "Tls.Key"; NULL: all are there. */
+const char *tls_missing(const struct tls_options *options);
+
+/* true: the key file cannot be looked at, or everybody may read it; the text says so. */
+bool tls_key_warning(const struct tls_options *options, char *out, size_t size);
+
 struct transport_options {
 	const struct logger *log;
-	uint16_t max_message; /* upper bound on a message whatever the path allows; 0 = none */
+	uint16_t max_message;          /* upper bound on a message whatever the path allows; 0 = none */
+	bool stacked;                  /* received octets are for the transport above, see struct lower */
+	int64_t reconnect_ns;          /* between tries to connect; 0: a minute (RFC 7011 10.4.4) */
+	int64_t lifetime_ns;           /* SCTP: data older than this is given up (RFC 3758); 0: never */
+	const struct tls_options *tls; /* borrowed while the transport is open; NULL: none */
+};
+
+/* How far messages came, counted on a scale of the transport's own that begins anew with each generation.
+ * After a connection broke the last values stay until the next generation. */
+struct delivery {
+	uint64_t taken;     /* end of the message that send took last */
+	uint64_t confirmed; /* what ends here or before has reached the peer's transport */
+	uint64_t lost;      /* not 0: the message that ends here was given up; ask again for the next one */
 };
 
 struct transport;
@@ -29,6 +62,7 @@ struct transport_type {
 	const char *usage;     /* "Udp/HOST[:PORT]" */
 	uint16_t default_port; /* 0: the endpoint is a path */
 	bool reliable; /* templates need no refresh; sequence and templates start anew at each connection */
+	bool secure;   /* needs struct tls_options */
 
 	/* ERR_SYSTEM, ERR_PERMISSION, ERR_UNSUPPORTED with text. A host that cannot be resolved or reached
 	 * now is no error: send answers AGAIN and open tries go on inside. */
@@ -57,10 +91,27 @@ struct transport_type {
 	 * saw last sends templates (and on a reliable transport starts a new Transport Session). */
 	uint32_t (*generation)(const struct transport *);
 
+	/* NULL: what send took is done with. Else the caller keeps what is not confirmed, and sends it again
+	 * when the generation changed. To be asked before each service: no service both loses a connection
+	 * and begins the next one. */
+	struct delivery (*delivery)(struct transport *);
+
 	int (*poll_fd)(const struct transport *); /* -1: none */
 	bool (*addresses)(const struct transport *, struct sockaddr_storage *local,
 			  struct sockaddr_storage *remote);
 	void (*close)(struct transport *); /* flush first when its answer matters */
+
+	const struct lower *lower; /* what a transport that stands on this one needs; NULL: none can */
+};
+
+struct lower {
+	/* Octets, or one datagram, that came from the peer. OK: *length of them (never 0). AGAIN: none now.
+	 * END: the peer sends no more, or there is no connection. */
+	enum status (*receive)(struct transport *, void *out, size_t size, size_t *length);
+
+	/* End this connection, with what was taken sent; the next try comes when it is time. On UDP: go on
+	 * from another port. */
+	void (*disconnect)(struct transport *);
 };
 
 /* First member of every transport. */
@@ -69,11 +120,11 @@ struct transport {
 	uint64_t errors; /* events that cost or delayed a message: ICMP errors, no route, failed writes */
 };
 
-extern const struct transport_type udp_transport, file_transport;
+extern const struct transport_type udp_transport, tcp_transport, sctp_transport, tls_transport,
+	dtls_transport, file_transport;
 extern const struct transport_type *const transports[]; /* NULL at the end */
 
-/* Parse SCHEME/HOST:PORT. ERR_USAGE names what was seen and what is allowed; ERR_UNSUPPORTED for a scheme
- * that is known but not built in yet (Tcp, Tls, Dtls, Sctp). */
+/* Parse SCHEME/HOST:PORT. ERR_USAGE names what was seen and what is allowed. */
 MUST_CHECK enum status endpoint_parse(struct endpoint *out, const char *text, struct error *err);
 
 /* The canonical form: "Udp/[2001:db8::1]:4739". */

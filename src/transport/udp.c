@@ -52,6 +52,7 @@ struct udp_transport {
 	int64_t looked_at, lookup_at, lookup_backoff;
 	int64_t connect_at, mtu_at;
 	int64_t log_at;
+	const char *scheme; /* as the endpoint has it: Udp, or what stands on it */
 	char host[sizeof((struct endpoint *)0)->host];
 };
 
@@ -79,7 +80,7 @@ static void trouble(struct udp_transport *u, const char *what, int number)
 	if (now < u->log_at)
 		return;
 	u->log_at = now + LOG_QUIET_NS;
-	log_warn(u->log, "collector Udp/%s:%u: %s%s%s; export goes on", u->host, u->port, what,
+	log_warn(u->log, "collector %s/%s:%u: %s%s%s; export goes on", u->scheme, u->host, u->port, what,
 		 number ? ": " : "", number ? strerror(number) : "");
 }
 
@@ -230,6 +231,7 @@ static enum status udp_open(struct transport **out, const struct endpoint *to,
 	if (!u)
 		return error_set(err, ERR_MEMORY, "Udp/%s: out of memory", to->host);
 	u->transport.type = &udp_transport;
+	u->scheme = to->type->scheme;
 	u->log = options->log;
 	u->fd = -1;
 	u->port = to->port;
@@ -388,6 +390,34 @@ static bool udp_addresses(const struct transport *t, struct sockaddr_storage *lo
 	return true;
 }
 
+static enum status udp_receive(struct transport *t, void *out, size_t size, size_t *length)
+{
+	const struct udp_transport *u = self(t);
+	const ssize_t n = u->fd >= 0 ? recv(u->fd, out, size, MSG_DONTWAIT) : -1;
+
+	if (n <= 0) /* an error waits in the queue that service reads */
+		return AGAIN;
+	*length = (size_t)n;
+	return OK;
+}
+
+/* A peer may know our port for an association of before: go on from another one. */
+static void udp_disconnect(struct transport *t)
+{
+	struct udp_transport *u = self(t);
+	const int fd = u->fd >= 0 ? make_socket(u->remote.ss_family) : -1;
+
+	if (fd < 0)
+		return;
+	close(u->fd);
+	u->fd = fd;
+	u->connected = false;
+	u->local_port = 0;
+	try_connect(u);
+}
+
+static const struct lower udp_lower = {.receive = udp_receive, .disconnect = udp_disconnect};
+
 static void udp_close(struct transport *t)
 {
 	struct udp_transport *u = t ? self(t) : NULL;
@@ -412,4 +442,5 @@ const struct transport_type udp_transport = {
 	.poll_fd = udp_poll_fd,
 	.addresses = udp_addresses,
 	.close = udp_close,
+	.lower = &udp_lower,
 };

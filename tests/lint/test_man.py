@@ -55,18 +55,21 @@ def check_commands():
 
 def page_properties(text):
     """{name: (allowed values, default)}"""
-    rows = re.findall(r"^\*(\w+)\*\n\t(.+)\. Default: (.+)\.$", text, re.M)
+    rows = re.findall(r"^\*([\w.]+)\*\n\t(.+)\. Default: (.+)\.$", text, re.M)
     return {name: (allowed, default) for name, allowed, default in rows}
 
 
 def program_properties():
     found = {}
     for line in run("check", "-", text='{"FlowMetadata":{}}').stdout.splitlines():
-        row = re.match(r"([A-Z]\w+) +(\S+)", line)
+        row = re.match(r"([A-Z][\w.]+) +(\S+)", line)
         if not row:
             continue
         name, default = row.groups()
-        wrong = run("check", "-", text=json.dumps({"FlowMetadata": {name: {}}})).stderr
+        profile = {}
+        for part in reversed(name.split(".")):
+            profile = {part: profile}
+        wrong = run("check", "-", text=json.dumps({"FlowMetadata": profile})).stderr
         allowed = re.search(r"an object seen; (.+) allowed$", wrong.strip())
         allowed = allowed[1] if allowed else wrong
         found[name] = (allowed, f'"{default}"' if f'"{default}"' in allowed else default)

@@ -62,6 +62,10 @@ static void nearest_names(void **state)
 		{"TemplateRefreshMessage", "TemplateRefreshMessages"},
 		{"DSCPKey", "DscpKey"},
 		{"SnapLen", "SnapLength"},
+		{"TLS", "Tls"},
+		{"Tls.Certificat", "Tls.Certificate"},
+		{"Tls.CA", "Tls.Ca"},
+		{"Tls.Enabled", "Tls.Key"}, /* only what the same object has */
 	};
 
 	(void)state;
@@ -80,10 +84,14 @@ static void every_row_is_sound(void **state)
 	assert_in_range(property_count, 16, 64); /* settings.c remembers 64 */
 	for (size_t i = 0; i < property_count; i++) {
 		const struct property *p = &properties[i];
-		const bool list = p->type == PROPERTY_COLLECTORS || p->type == PROPERTY_NAMES;
+		const bool bare = p->type == PROPERTY_COLLECTORS || p->type == PROPERTY_NAMES ||
+				  p->type == PROPERTY_ALLOWED || p->type == PROPERTY_OBJECT;
+		const bool text = p->type == PROPERTY_TEXT;
 
 		assert_ptr_equal(property_find(p->name), p);
-		assert_true(list ? p->size == 0 : p->size <= 8 && p->scale >= 1);
+		assert_true(bare   ? p->size == 0
+			    : text ? p->size >= 64 && p->unit
+				   : p->size <= 8 && p->scale >= 1);
 		assert_true(p->type == PROPERTY_WORD ? p->words != NULL : p->meaning != NULL);
 		if (p->type == PROPERTY_NUMBER) {
 			assert_true(p->minimum < p->maximum);
@@ -104,7 +112,7 @@ static void values_come_back(void **state)
 					  p->type == PROPERTY_NUMBER ? p->maximum : 1, p->standard};
 		struct settings settings;
 
-		for (size_t v = 0; p->size && v < sizeof values / sizeof *values; v++) {
+		for (size_t v = 0; p->size && p->scale && v < sizeof values / sizeof *values; v++) {
 			settings_init(&settings);
 			property_set(p, &settings, values[v]);
 			if (property_get(p, &settings) != values[v])

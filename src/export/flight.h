@@ -1,0 +1,45 @@
+/* flight.h: messages that a transport took and whose arrival it has not confirmed (struct delivery). The
+ * records of a message stay in the ring until then; when the connection breaks before, they are sent again on
+ * the next. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { FLIGHT_MAX = 1024 }; /* messages; then the session waits */
+
+struct flight {
+	uint64_t mark;     /* delivery.taken after the message */
+	uint64_t ring_end; /* position behind its last record */
+	uint32_t flows;
+	bool lost; /* the transport gave it up */
+	uint64_t packets, octets;
+};
+
+struct flights {
+	uint32_t first, count;
+	struct flight entry[FLIGHT_MAX];
+};
+
+static inline struct flight *flight_at(struct flights *f, uint32_t number)
+{
+	return &f->entry[(f->first + number) % FLIGHT_MAX];
+}
+
+/* The caller saw to it that there is room. */
+static inline void flight_push(struct flights *f, const struct flight *flight)
+{
+	*flight_at(f, f->count++) = *flight;
+}
+
+/* The oldest, if it ends at or before `confirmed`. Borrowed until the next push. */
+static inline const struct flight *flight_pop(struct flights *f, uint64_t confirmed)
+{
+	const struct flight *oldest = flight_at(f, 0);
+
+	if (f->count == 0 || oldest->mark > confirmed)
+		return NULL;
+	f->first = (f->first + 1) % FLIGHT_MAX;
+	f->count--;
+	return oldest;
+}

@@ -1,0 +1,1 @@
+{ "FlowMetadata": { "ReconnectInterval": 999 } }

@@ -1,0 +1,1 @@
+{ "FlowMetadata": { "Tls.Key": "/etc/weir/key.pem" } }

@@ -1,0 +1,1 @@
+{ "FlowMetadata": { "Tls": "/etc/weir" } }

@@ -1,0 +1,2 @@
+{ "FlowMetadata": { "Tls": { "Key": "/a",
+  "Key": "/b" } } }

@@ -1,0 +1,1 @@
+{ "FlowMetadata": { "Tls": { "Certficate": "/etc/weir/cert.pem" } } }

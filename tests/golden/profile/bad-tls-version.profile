@@ -1,0 +1,1 @@
+{ "FlowMetadata": { "Tls": { "MinimumVersion": "1.1" } } }

@@ -1,0 +1,378 @@
+/* A session over real TCP: what a collector that resets, closes, reads slowly or is away does to records, the
+ * sequence, templates and the counters. The collector is played in the same thread; each of its connections
+ * has a parser of its own, which fails on data without a template. */
+#include "../transport/listener.h"
+#include "peer.h"
+
+#include <sys/ioctl.h>
+
+struct peer peers[PEERS];
+
+enum { FLOWS_MAX = 1 << 17, RECORD_OCTETS_MIN = 60 };
+
+struct collector {
+	int listener, connection; /* -1: none */
+	uint16_t port;
+	struct parser parser; /* of this connection */
+	uint64_t flows, connections, messages;
+	uint8_t octets[1 << 17];
+	size_t length;
+	uint8_t seen[FLOWS_MAX]; /* by flow id */
+};
+
+static void on_record(void *arg, const struct parsed_record *r)
+{
+	struct collector *c = arg;
+
+	if (r->template->scopes)
+		return;
+	c->flows++;
+	c->seen[parsed_number(r, 148) % FLOWS_MAX]++;
+}
+
+static struct collector *collector_new(int window)
+{
+	struct collector *c = calloc(1, sizeof *c);
+
+	c->connection = -1;
+	c->listener = listener_open(&c->port, window);
+	return c;
+}
+
+static void collector_free(struct collector *c)
+{
+	if (c->connection >= 0)
+		close(c->connection);
+	close(c->listener);
+	free(c);
+}
+
+static void accept_one(struct collector *c)
+{
+	if (c->connection >= 0 || (c->connection = accept4(c->listener, NULL, NULL, SOCK_NONBLOCK)) < 0)
+		return;
+	c->parser = (struct parser){.on_record = on_record, .arg = c};
+	c->length = 0;
+	c->connections++;
+}
+
+static void take_messages(struct collector *c)
+{
+	size_t at = 0;
+
+	while (c->length - at >= 16 && c->length - at >= get_be16(c->octets + at + 2)) {
+		const size_t length = get_be16(c->octets + at + 2);
+
+		if (c->parser.messages == 0) { /* 4, 35: a Transport Session begins with 0 and a template */
+			assert_int_equal(get_be32(c->octets + at + 8), 0);
+			assert_in_range(get_be16(c->octets + at + 16), 2, 3);
+		}
+		parse_message(&c->parser, c->octets + at, length);
+		c->messages++;
+		at += length;
+	}
+	memmove(c->octets, c->octets + at, c->length - at);
+	c->length -= at;
+}
+
+/* Read all there is. true: the exporter has ended the connection in order. */
+static bool drain(struct collector *c)
+{
+	ssize_t n;
+
+	accept_one(c);
+	if (c->connection < 0)
+		return false;
+	while ((n = recv(c->connection, c->octets + c->length, sizeof c->octets - c->length, 0)) > 0) {
+		c->length += (size_t)n;
+		take_messages(c);
+	}
+	return n == 0;
+}
+
+static void hang_up(struct collector *c, bool reset)
+{
+	if (reset)
+		peer_reset(c->connection);
+	else
+		close(c->connection);
+	c->connection = -1;
+}
+
+static void stand_to(struct stand *s, const struct collector *c)
+{
+	stand_init(s, &tcp_transport);
+	snprintf(s->options.collector[0].host, sizeof s->options.collector[0].host, "127.0.0.1");
+	s->options.collector[0].port = c->port;
+	s->options.reconnect_ns = NS_PER_MS;
+	s->options.max_message = 1400;
+}
+
+/* Serve and read until the exporter has nothing in hand that the collector has not. */
+static void settle(struct stand *s, struct collector *c)
+{
+	const int64_t until = mono_now().ns + PATIENCE_NS;
+
+	for (;;) {
+		stand_pass(s, NS_PER_S);
+		drain(c);
+		poll(NULL, 0, 1);
+		const struct session_statistics now = stand_statistics(s, 0);
+		if (now.flow_records + now.not_sent_flows == s->made)
+			return;
+		if (mono_now().ns > until)
+			fail_msg("%llu of %llu records are neither sent nor given up",
+				 (unsigned long long)(s->made - now.flow_records - now.not_sent_flows),
+				 (unsigned long long)s->made);
+	}
+}
+
+static uint64_t count_seen(const struct collector *c, uint64_t made, uint8_t times)
+{
+	uint64_t n = 0;
+
+	for (uint64_t i = 0; i < made; i++)
+		n += c->seen[i] == times;
+	return n;
+}
+
+/* RELIABILITY 3.2 over a connection: made = sent + not sent. */
+static void check_made(const struct stand *s)
+{
+	const struct session_statistics c = stand_statistics(s, 0);
+
+	assert_int_equal(c.flow_records + c.not_sent_flows, s->made);
+}
+
+/* 4, 35, 82, 89: 200 connections, each ended by the collector once it has read what its kernel acknowledged:
+ * every record arrives exactly once, each session begins with 0 and templates, and no descriptor stays. */
+static void test_04_82_89_flapping_collector(void **state)
+{
+	struct collector *c = collector_new(0);
+	struct stand s;
+
+	stand_to(&s, c);
+	stand_start(&s);
+	const uint32_t before = open_descriptors();
+	for (uint32_t i = 0; i < 200; i++) {
+		const uint64_t connections = c->connections;
+
+		for (int n = 0; n < 10000 && c->connections == connections; n++) {
+			stand_pass(&s, NS_PER_S / 10);
+			accept_one(c);
+			poll(NULL, 0, n > 3);
+		}
+		stand_put_tcp(&s, 100 + i % 50);
+		stand_pass(&s, NS_PER_S);
+		drain(c);
+		assert_true(open_descriptors() <= before + 2);
+		hang_up(c, i % 2);
+		stand_put_tcp(&s, i % 5); /* while nobody is there */
+	}
+	settle(&s, c);
+	assert_in_range(c->connections, 200, 201);
+	check_made(&s);
+	assert_int_equal(stand_statistics(&s, 0).not_sent_flows, 0);
+	assert_int_equal(count_seen(c, s.made, 1), s.made);
+	stand_free(&s);
+	assert_true(drain(c));
+	collector_free(c);
+}
+
+/* 82: messages that the peer's kernel had not acknowledged when the connection broke go again, and the
+ * message that was under way is never cut: all that is missing was in the buffer of the collector that died.
+ */
+static void test_82_reset_with_records_in_flight(void **state)
+{
+	struct collector *c = collector_new(4096);
+	struct stand s;
+	uint64_t unread = 0;
+
+	stand_to(&s, c);
+	stand_start(&s);
+	for (uint32_t i = 0; i < 50; i++) {
+		const uint64_t connections = c->connections;
+		int waiting = 0;
+
+		for (int n = 0; n < 10000 && c->connections == connections; n++) {
+			stand_pass(&s, NS_PER_S / 10);
+			accept_one(c);
+			poll(NULL, 0, n > 3);
+		}
+		stand_put_tcp(&s, 500);
+		stand_pass(&s, NS_PER_S);
+		if (i % 2)
+			drain(c);
+		stand_put_tcp(&s, 500);
+		stand_pass(&s, NS_PER_S);
+		assert_int_equal(ioctl(c->connection, FIONREAD, &waiting), 0);
+		unread += (uint64_t)waiting;
+		hang_up(c, true);
+	}
+	settle(&s, c);
+	check_made(&s);
+	assert_int_equal(stand_statistics(&s, 0).not_sent_flows, 0);
+	assert_int_equal(count_seen(c, s.made, 0) + count_seen(c, s.made, 1), s.made); /* never twice */
+	assert_true(unread > 0);
+	assert_in_range(count_seen(c, s.made, 0), 0, unread / RECORD_OCTETS_MIN);
+	assert_true(c->flows > s.made / 2);
+	stand_free(&s);
+	collector_free(c);
+}
+
+/* 7, 86: a collector that is away for longer than the ring lasts: the oldest go, and are counted. */
+static void test_07_86_away_for_long(void **state)
+{
+	struct collector *c = collector_new(0);
+	struct stand s;
+
+	stand_to(&s, c);
+	close(c->listener);
+	s.options.ring_octets = 1 << 16;
+	stand_start(&s);
+	for (int i = 0; i < 10; i++) {
+		stand_put_tcp(&s, 1000);
+		stand_pass(&s, NS_PER_S);
+	}
+	const uint64_t lost = stand_statistics(&s, 0).not_sent_flows;
+	assert_in_range(lost, 9000, 9900);
+	c->listener = listener_open(&c->port, 0);
+	settle(&s, c);
+	check_made(&s);
+	assert_int_equal(stand_statistics(&s, 0).not_sent_flows, lost);
+	assert_int_equal(c->flows, s.made - lost);
+	for (uint64_t i = 0; i < s.made; i++)
+		assert_int_equal(c->seen[i], i >= lost);
+	assert_int_equal(c->parser.gaps, 0);
+	stand_free(&s);
+	collector_free(c);
+}
+
+/* A collector that reads nothing while records are made: the ring is let go of behind messages in flight.
+ * What it gets in the end is what was counted as sent; the rest shows as a gap (7). */
+static void slow_collector(bool dies)
+{
+	struct collector *c = collector_new(4096);
+	struct stand s;
+
+	stand_to(&s, c);
+	s.options.ring_octets = 1 << 16;
+	stand_start(&s);
+	for (int n = 0; n < 10000 && c->connection < 0; n++) {
+		stand_pass(&s, NS_PER_S / 10);
+		accept_one(c);
+	}
+	for (int i = 0; i < 100; i++) {
+		stand_put_tcp(&s, 1000);
+		stand_pass(&s, NS_PER_S / 10);
+	}
+	const struct session_statistics before = stand_statistics(&s, 0);
+	assert_true(before.not_sent_flows > 0);
+	assert_true(before.flow_records + before.not_sent_flows < s.made);
+	if (dies)
+		hang_up(c, true);
+	settle(&s, c);
+	const struct session_statistics after = stand_statistics(&s, 0);
+	check_made(&s);
+	assert_int_equal(count_seen(c, s.made, 0) + count_seen(c, s.made, 1), s.made);
+	if (dies) { /* what was in flight and not in the ring any more is lost, and counted */
+		assert_true(after.not_sent_flows > before.not_sent_flows);
+		assert_true(c->flows <= after.flow_records);
+		assert_in_range(after.flow_records - c->flows, 0, 65536 / RECORD_OCTETS_MIN);
+	} else {
+		assert_int_equal(c->flows, after.flow_records);
+		assert_int_equal(c->parser.gaps, after.not_sent_flows);
+	}
+	stand_free(&s);
+	collector_free(c);
+}
+
+static void test_07_86_slow_collector(void **state)
+{
+	slow_collector(false);
+}
+
+static void test_07_86_slow_collector_dies(void **state)
+{
+	slow_collector(true);
+}
+
+/* 54: over a reliable transport a template is sent once a session, whatever the timers say. */
+static void test_54_templates_once(void **state)
+{
+	struct collector *c = collector_new(0);
+	struct stand s;
+
+	stand_to(&s, c);
+	s.options.template_refresh_ns = NS_PER_S;
+	s.options.template_refresh_messages = 2;
+	s.options.options_refresh_ns = 10 * NS_PER_S;
+	stand_start(&s);
+	for (int i = 0; i < 60; i++) {
+		stand_put_tcp(&s, 50);
+		stand_pass(&s, 2 * NS_PER_S);
+		drain(c);
+	}
+	settle(&s, c);
+	assert_int_equal(c->connections, 1);
+	assert_true(c->parser.template_count > 3);
+	for (uint32_t i = 0; i < c->parser.template_count; i++)
+		assert_int_equal(c->parser.template[i].seen, 1);
+	assert_true(c->parser.options_records > 20);
+	stand_free(&s);
+	collector_free(c);
+}
+
+/* 81: finish sends all there is, waits for its acknowledgement, and ends with a FIN. */
+static void test_81_finish(void **state)
+{
+	struct collector *c = collector_new(0);
+	struct stand s;
+
+	stand_to(&s, c);
+	stand_start(&s);
+	stand_put_tcp(&s, 600);
+	assert_int_equal(stand_finish(&s, NULL), OK);
+	check_made(&s);
+	assert_int_equal(stand_statistics(&s, 0).flow_records, 600);
+	stand_free(&s);
+	for (int i = 0; i < 1000 && !drain(c); i++)
+		poll(NULL, 0, 1);
+	assert_true(drain(c));
+	assert_int_equal(count_seen(c, s.made, 1), 600);
+	assert_int_equal(c->length, 0);
+	assert_int_equal(c->parser.gaps, 0);
+	collector_free(c);
+}
+
+/* 81: a collector that does not take it is not waited for without end. */
+static void test_81_finish_without_collector(void **state)
+{
+	struct collector *c = collector_new(4096);
+	struct stand s;
+
+	stand_to(&s, c);
+	stand_start(&s);
+	stand_put_tcp(&s, 50000);
+	assert_int_equal(stand_finish(&s, NULL), OK);
+	check_made(&s);
+	assert_true(stand_statistics(&s, 0).not_sent_flows > 0);
+	stand_free(&s);
+	collector_free(c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_04_82_89_flapping_collector),
+		cmocka_unit_test(test_82_reset_with_records_in_flight),
+		cmocka_unit_test(test_07_86_away_for_long),
+		cmocka_unit_test(test_07_86_slow_collector),
+		cmocka_unit_test(test_07_86_slow_collector_dies),
+		cmocka_unit_test(test_54_templates_once),
+		cmocka_unit_test(test_81_finish),
+		cmocka_unit_test(test_81_finish_without_collector),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
