@@ -14,7 +14,7 @@ KVM is not used even where it is: a /dev/kvm that can be opened may still hang i
 enough. The processor is without cmpxchg16b, which the QEMU of Debian 12 emulates in a way that stops Linux 6.12.
 
 Environment: WEIR, OBSERVE_LIVE, VM_HELPER (programs for the guest), VM_CACHE (instead of .cache/vm), VM_SECONDS (until
-the guest is ended, 120).
+the guest is ended, 200).
 """
 
 import fcntl
@@ -33,7 +33,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent.parent
 CACHE = Path(os.environ.get("VM_CACHE") or PROJECT / ".cache" / "vm")
-SECONDS = int(os.environ.get("VM_SECONDS") or 120)
+SECONDS = int(os.environ.get("VM_SECONDS") or 200)
 DOWNLOAD_SECONDS = 300
 CONSOLE_LINES = 150  # shown of a guest that failed
 

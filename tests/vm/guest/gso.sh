@@ -14,8 +14,9 @@ run() { # ADDRESS IFACE_A IFACE_B
 	probe_a=$probe
 	start_probe b -i "$3"
 	probe_b=$probe
+	must "weir observes $2 in a" wait_for observes $probe_a 1
+	must "weir observes $3 in b" wait_for observes $probe_b 1
 	for ns in a b; do
-		must "weir observes in $ns" wait_for grep -q 'interface .*, index' /tmp/$ns.log
 		eval "out_$ns=$(tcp_counter $ns OutSegs RetransSegs)"
 	done
 	tcp_transfer "$1" 5001 "$OCTETS"
@@ -29,7 +30,7 @@ run() { # ADDRESS IFACE_A IFACE_B
 	done
 	show /tmp/[ab].log /tmp/[ab].stats /tmp/[ab].json
 }
-OCTETS=3000000
+OCTETS=1500000
 tcp="protocolIdentifier=6"
 for path in "192.0.2.2 va vb" "2001:db8::2 va vb" "10.77.0.2 wg0 wg0" "fd77::2 wg0 wg0"; do
 	run $path
@@ -57,7 +58,7 @@ release=$(uname -r)
 minor=${release#*.}
 if [ "${release%%.*}" -gt 6 ] || [ "${minor%%.*}" -ge 2 ]; then
 	start_probe a -i va -i wg0
-	must "weir observes in a" wait_for has_lines 2 'interface .*, index' /tmp/a.log
+	must "weir observes va and wg0" wait_for observes $probe 2
 	must "a receiver" start_udp_sink b 2000 /tmp/datagrams
 	in_ns a helper udp-send 192.0.2.2 2000 10 2300 500
 	in_ns a helper udp-send 10.77.0.2 2000 10 2300 500

@@ -178,10 +178,20 @@ start_driver() { # IFACE,IFACE
 	exec 4<>/tmp/driver
 	exec nsenter -n/run/netns/a observe_live -i "$1" </tmp/driver >/tmp/driver.out 2>/tmp/driver.log &
 	driver=$!
-	wait_for grep -q ready /tmp/driver.out && wait_for has_lines 2 'interface .*, index' /tmp/driver.log
+	wait_for observes $driver 2
 }
 drive() {
 	echo "$*" >&4
+}
+# To wait for: a process has so many packet sockets that receive. What it logs about an interface comes before that.
+observes() { # PID COUNT
+	local socket found=0
+	for socket in $(awk 'NR > 1 && $5 > 0 && $6 == 1 { print $9 }' "/proc/$1/net/packet"); do
+		if ls -l "/proc/$1/fd" | grep -q "socket:\[$socket\]"; then
+			found=$((found + 1))
+		fi
+	done
+	[ "$found" = "$2" ]
 }
 show() { # FILE...: onto the console, without the options records of weir
 	local file

@@ -44,7 +44,9 @@ probe_a=$probe
 start_probe b
 probe_b=$probe
 for ns in a b; do
-	check "weir finds wg0 in $ns" wait_for grep -q 'interface wg0: wireguard' /tmp/$ns.log
+	eval "probe=\$probe_$ns"
+	check "weir observes one interface in $ns" wait_for observes $probe 1
+	check "it is wg0" grep -q 'interface wg0: wireguard' /tmp/$ns.log
 	check "and nothing else" test "$(grep -c 'interface .*, index' /tmp/$ns.log)" = 1
 done
 
@@ -69,6 +71,7 @@ in_ns a ip link del wg0
 check "weir sees wg0 go" wait_for grep -q 'interface wg0: gone' /tmp/a.log
 must "wg0 again" wireguard_in_a 11
 check "weir sees the new wg0" wait_for has_lines 2 'interface wg0: wireguard' /tmp/a.log
+must "and observes it" wait_for observes $probe_a 1
 must "handshake again" wait_for in_ns a ping -c 1 -W 5 10.77.0.2
 in_ns a helper udp-send 10.77.0.2 2000 6 300
 
