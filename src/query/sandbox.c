@@ -8,6 +8,7 @@
 #include <linux/filter.h>
 #include <linux/landlock.h>
 #include <linux/seccomp.h>
+#include <linux/securebits.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/prctl.h>
@@ -208,6 +209,9 @@ static bool keep_capabilities(uint32_t bits)
 /* Root becomes nobody. With `read_all` it keeps the one right to read what it could read before. */
 static bool become_nobody(bool read_all)
 {
+	/* access(2) of who is not root forgets the right, but for this bit. */
+	if (read_all)
+		(void)prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0);
 	if (prctl(PR_SET_KEEPCAPS, read_all, 0, 0, 0) != 0 || setgroups(0, NULL) != 0 ||
 	    setresgid(NOBODY, NOBODY, NOBODY) != 0 || setresuid(NOBODY, NOBODY, NOBODY) != 0)
 		return false;
