@@ -37,7 +37,8 @@ static enum status confine(struct engine *e, const char *folder, struct error *e
 	sql_init(&sql);
 	sql_put(&sql, "SET temp_directory=''; SET allowed_directories=[");
 	sql_text(&sql, folder);
-	sql_put(&sql, "]; SET enable_external_access=false; SET enable_progress_bar=false");
+	sql_put(&sql, "]; SET enable_external_access=false; SET enable_progress_bar=false; SET "
+		      "parquet_metadata_cache=true");
 	if (!sql.failed)
 		s = duck_run(e->connection, sql.text, "query engine", err);
 	sql_fini(&sql);
