@@ -343,14 +343,17 @@ struct filter *filter_free(struct filter *f)
 	return NULL;
 }
 
+/* No node and no value comes without an octet of text. */
 static struct filter *filter_new(size_t length)
 {
+	const size_t nodes = length + 1 < FILTER_NODES_MAX ? length + 1 : FILTER_NODES_MAX;
+	const size_t values = length + 1 < FILTER_VALUES_MAX ? length + 1 : FILTER_VALUES_MAX;
 	struct filter *f = calloc(1, sizeof *f);
 
 	if (!f)
 		return NULL;
-	f->nodes = calloc(FILTER_NODES_MAX, sizeof *f->nodes);
-	f->values = calloc(FILTER_VALUES_MAX, sizeof *f->values);
+	f->nodes = calloc(nodes, sizeof *f->nodes);
+	f->values = calloc(values, sizeof *f->values);
 	f->text_room = 2 * (uint32_t)length + 2;
 	f->texts = malloc(f->text_room);
 	return f->nodes && f->values && f->texts ? f : filter_free(f);

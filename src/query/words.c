@@ -381,8 +381,10 @@ static unsigned distance(const char *a, size_t a_length, const char *b)
 static void nearer(const char **best, unsigned *best_distance, const char *name, size_t length,
 		   const char *candidate)
 {
-	if (!candidate)
-		return;
+	const size_t other = candidate ? strlen(candidate) : 0;
+
+	if (!candidate || other >= length + *best_distance || length >= other + *best_distance)
+		return; /* the lengths alone are too far apart */
 	const unsigned d = distance(name, length, candidate);
 	if (d < *best_distance) {
 		*best = candidate;
