@@ -61,7 +61,7 @@ static enum status expected(struct parser *p, const char *what)
 
 static void advance(struct parser *p)
 {
-	p->token = lexer_next(&p->lexer);
+	p->token = filter_next_token(&p->lexer);
 }
 
 static enum status new_node(struct parser *p, uint16_t *out, enum filter_kind kind)
@@ -199,7 +199,8 @@ static enum status parse_operand(struct parser *p, uint16_t *at)
 		return OK;
 	}
 	struct lexer ahead = p->lexer;
-	if (token_is(&p->token, "in") && lexer_next(&ahead).kind == TOKEN_SET_OPEN) /* but: dir in */
+	if (filter_token_is(&p->token, "in") &&
+	    filter_next_token(&ahead).kind == TOKEN_SET_OPEN) /* but: dir in */
 		advance(p);
 	else if ((s = parse_compare(p, n, &negative)) != OK)
 		return s;
@@ -232,10 +233,10 @@ static enum status unknown_word(struct parser *p)
 /* src, dst, in and out are sides when a word follows that has sides. */
 static enum side side_of(struct parser *p)
 {
-	const bool in = token_is(&p->token, "in"), out = token_is(&p->token, "out");
+	const bool in = filter_token_is(&p->token, "in"), out = filter_token_is(&p->token, "out");
 	const struct word *w = word_find(p->token.start, p->token.size);
 	struct lexer ahead = p->lexer;
-	const struct token next = lexer_next(&ahead);
+	const struct token next = filter_next_token(&ahead);
 	const struct word *follows = next.kind == TOKEN_WORD ? word_find(next.start, next.size) : NULL;
 
 	if (!follows || !follows->sided || (follows->type == WORD_INTERFACE) != (in || out))

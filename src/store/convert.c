@@ -68,38 +68,55 @@ static void note_time(struct rows *rows, int64_t ms)
 		rows->last_ms = ms;
 }
 
-/* The loops for values of the size of their type. */
+/* The loops for values of the size of their type. Records of fixed layout need no look-up for each. */
+
+#define EACH_RECORD(p, field, octets)                                                                        \
+	const struct template *layout = (p)->slot->plan->template;                                           \
+	const bool variable = layout->variable;                                                              \
+	const uint8_t *fixed = variable ? NULL : (p)->base + layout->fields[field].offset;                   \
+	const size_t stride = (p)->stride;                                                                   \
+	const uint8_t *octets = NULL;                                                                        \
+	for (uint32_t i = 0;                                                                                 \
+	     i < (p)->count && ((octets = variable ? field_at(p, field, i) : fixed + i * stride) != NULL);   \
+	     i++)
 
 static void convert_8(const struct piece *p, uint32_t field, uint8_t *out)
 {
-	for (uint32_t i = 0; i < p->count; i++)
-		out[i] = *field_at(p, field, i);
+	EACH_RECORD(p, field, at)
+	{
+		out[i] = *at;
+	}
 }
 
 static void convert_16(const struct piece *p, uint32_t field, uint16_t *out)
 {
-	for (uint32_t i = 0; i < p->count; i++)
-		out[i] = get_be16(field_at(p, field, i));
+	EACH_RECORD(p, field, at)
+	{
+		out[i] = get_be16(at);
+	}
 }
 
 static void convert_32(const struct piece *p, uint32_t field, uint32_t *out)
 {
-	for (uint32_t i = 0; i < p->count; i++)
-		out[i] = get_be32(field_at(p, field, i));
+	EACH_RECORD(p, field, at)
+	{
+		out[i] = get_be32(at);
+	}
 }
 
 static void convert_64(const struct piece *p, uint32_t field, uint64_t *out)
 {
-	for (uint32_t i = 0; i < p->count; i++)
-		out[i] = get_be64(field_at(p, field, i));
+	EACH_RECORD(p, field, at)
+	{
+		out[i] = get_be64(at);
+	}
 }
 
 /* UUIDs are 128-bit numbers with the highest bit turned, so that they sort as signed ones. */
 static void convert_uuid(const struct piece *p, uint32_t field, duckdb_hugeint *out)
 {
-	for (uint32_t i = 0; i < p->count; i++) {
-		const uint8_t *at = field_at(p, field, i);
-
+	EACH_RECORD(p, field, at)
+	{
 		out[i].lower = get_be64(at + 8);
 		out[i].upper = (int64_t)(get_be64(at) ^ UINT64_C(1) << 63);
 	}
@@ -111,8 +128,8 @@ static void convert_times(struct rows *rows, const struct piece *p, uint32_t fie
 	int64_t *out = (int64_t *)to->data + to->row;
 	int64_t first = INT64_MAX, last = INT64_MIN;
 
-	for (uint32_t i = 0; i < p->count; i++) {
-		const uint8_t *at = field_at(p, field, i);
+	EACH_RECORD(p, field, at)
+	{
 		const uint64_t ms = seconds ? get_be32(at) * UINT64_C(1000) : get_be64(at);
 
 		if (ms > TIME_MAX_MS) {

@@ -69,6 +69,7 @@ enum status manifest_leave(struct manifest *m, const char *path, int64_t now_ms)
 	struct leaving *l = &m->leaving[m->leaving_count++];
 	snprintf(l->path, sizeof l->path, "%s", path);
 	l->since_ms = now_ms;
+	l->committed = false;
 	return OK;
 }
 
@@ -199,8 +200,12 @@ enum status manifest_commit(struct manifest *m, const char *store, struct error 
 	if (!text)
 		return error_set(err, ERR_MEMORY, "%s: no memory for its manifest", store);
 
-	const enum status s = file_replace(store, "manifest.json", span_of(text, strlen(text)), err);
-	return s == OK ? folder_sync(store, err) : s;
+	enum status s = file_replace(store, "manifest.json", span_of(text, strlen(text)), err);
+	if (s == OK)
+		s = folder_sync(store, err);
+	for (uint32_t i = 0; s == OK && i < m->leaving_count; i++)
+		m->leaving[i].committed = true;
+	return s;
 }
 
 /* From JSON: our own file, but a disk may have had it. */
@@ -323,6 +328,7 @@ static bool files_from(json_t *root, struct manifest *m)
 		    strlen(path) >= PARTITION_PATH_MAX || strstr(path, "..") || path[0] == '/' ||
 		    manifest_leave(m, path, since) != OK)
 			return false;
+		m->leaving[i].committed = true;
 	}
 	return true;
 }

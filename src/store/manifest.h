@@ -23,6 +23,7 @@ struct aside {
 struct leaving {
 	char path[PARTITION_PATH_MAX];
 	int64_t since_ms;
+	bool committed; /* a manifest that is on disk says so: only then may it go */
 };
 
 struct manifest {

@@ -83,7 +83,7 @@ static enum status copy(struct duck *duck, const char *source, const char *to, s
 	sql_put(&sql, source);
 	sql_put(&sql, ") TO ");
 	sql_text(&sql, to);
-	sql_put(&sql, " (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, PARQUET_VERSION 'v1', "
+	sql_put(&sql, " (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, PARQUET_VERSION 'v2', "
 		      "DICTIONARY_SIZE_LIMIT 5000, ROW_GROUP_SIZE 122880)");
 	if (!sql.failed)
 		s = duck_run(duck->connection, sql.text, to, err);

@@ -1,0 +1,294 @@
+#include "store/keep.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/time.h"
+#include "store/folder.h"
+#include "store/sql.h"
+
+/* Sweeping. */
+
+static bool is_named(const struct manifest *m, const char *path)
+{
+	if (strcmp(path, m->templates) == 0)
+		return true;
+	for (uint32_t i = 0; i < m->partition_count; i++)
+		if (strcmp(path, m->partitions[i].path) == 0)
+			return true;
+	for (uint32_t i = 0; i < m->aside_count; i++)
+		if (strcmp(path, m->aside[i].partition.path) == 0)
+			return true;
+	for (uint32_t i = 0; i < m->leaving_count; i++)
+		if (strcmp(path, m->leaving[i].path) == 0)
+			return true;
+	return false;
+}
+
+/* Names that a writer makes in the store's own folder before they count. */
+static bool is_ours(const char *name)
+{
+	return strncmp(name, ".manifest.json", 14) == 0 || strncmp(name, "templates-", 10) == 0 ||
+	       strncmp(name, ".templates-", 11) == 0;
+}
+
+static void sweep_folder(struct loader *l, const char *under)
+{
+	char path[STORE_PATH_MAX], relative[PARTITION_PATH_MAX];
+	struct dirent *entry;
+	DIR *dir;
+
+	if (path_format(path, "%s/%s", l->store, under) != OK || !(dir = opendir(path)))
+		return;
+	while ((entry = readdir(dir))) {
+		const char *name = entry->d_name;
+
+		if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
+		    snprintf(relative, sizeof relative, "%s%s%s", under, *under ? "/" : "", name) >=
+			    (int)sizeof relative)
+			continue;
+		if (*under == '\0' && !is_ours(name))
+			continue;
+		if (strcmp(under, "parts") == 0) {
+			if (name[0] != '.')
+				sweep_folder(l, relative);
+		} else if (!is_named(&l->manifest, relative) &&
+			   path_format(path, "%s/%s", l->store, relative) == OK && unlink(path) == 0) {
+			l->totals.swept++;
+			log_info(l->options.log, "store %s: removed %s, left by an unfinished step", l->store,
+				 relative);
+		}
+	}
+	closedir(dir);
+}
+
+enum status keep_swept(struct loader *l, struct error *err)
+{
+	sweep_folder(l, "");
+	sweep_folder(l, "parts");
+	return OK;
+}
+
+/* Files whose time is over. True: the list has changed. */
+static bool let_go(struct loader *l, int64_t now_ms)
+{
+	struct manifest *m = &l->manifest;
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < m->leaving_count; i++) {
+		char path[STORE_PATH_MAX];
+
+		if (now_ms < m->leaving[i].since_ms) /* the clock was set back: begin to wait anew */
+			m->leaving[i].since_ms = now_ms;
+		if (!m->leaving[i].committed || now_ms - m->leaving[i].since_ms < LEAVING_MS) {
+			m->leaving[kept++] = m->leaving[i];
+		} else if (path_format(path, "%s/%s", l->store, m->leaving[i].path) == OK &&
+			   unlink(path) != 0 && errno != ENOENT) {
+			log_warn(l->options.log, "store %s: %s cannot be removed: %s", l->store,
+				 m->leaving[i].path, strerror(errno));
+			m->leaving[kept++] = m->leaving[i];
+		}
+	}
+
+	const bool changed = kept != m->leaving_count;
+	m->leaving_count = kept;
+	return changed;
+}
+
+/* Retention. */
+
+static uint32_t oldest_partition(const struct manifest *m)
+{
+	uint32_t oldest = 0;
+
+	for (uint32_t i = 1; i < m->partition_count; i++)
+		if (m->partitions[i].received_last_ms < m->partitions[oldest].received_last_ms)
+			oldest = i;
+	return oldest;
+}
+
+/* True: partitions left the manifest. */
+static bool retain(struct loader *l, int64_t now_ms)
+{
+	struct manifest *m = &l->manifest;
+	uint64_t octets = 0;
+	bool changed = false;
+
+	for (uint32_t i = 0; i < m->partition_count; i++)
+		octets += m->partitions[i].octets;
+	while (m->partition_count) {
+		const uint32_t i = oldest_partition(m);
+		const struct partition *p = &m->partitions[i];
+		const bool old = l->options.retain_ms && now_ms - p->received_last_ms > l->options.retain_ms;
+		const bool large = l->options.retain_octets && octets > l->options.retain_octets;
+
+		if ((!old && !large) || manifest_leave(m, p->path, now_ms) != OK)
+			break;
+		octets -= p->octets;
+		manifest_remove(m, i);
+		changed = true;
+	}
+	return changed;
+}
+
+/* Compaction. */
+
+struct group {
+	uint32_t members[COMPACT_MOST];
+	uint32_t count;
+	uint64_t records;
+};
+
+static void collect_small(const struct manifest *m, bool options, struct group *g)
+{
+	*g = (struct group){0};
+	for (uint32_t i = 0; i < m->partition_count && g->count < COMPACT_MOST; i++) {
+		const struct partition *p = &m->partitions[i];
+
+		if (p->options != options || p->records >= COMPACT_SMALL ||
+		    g->records + p->records > COMPACT_FULL)
+			continue;
+		g->members[g->count++] = i;
+		g->records += p->records;
+	}
+}
+
+/* One SELECT for all: each column as its type, which Parquet has not kept for times. */
+static enum status source_of(struct loader *l, const struct group *g, struct schema *columns, struct sql *sql)
+{
+	const struct manifest *m = &l->manifest;
+
+	for (uint32_t i = 0; i < g->count; i++) {
+		const struct schema *s = &m->layouts[m->partitions[g->members[i]].layout];
+
+		for (uint32_t k = 0; k < s->count; k++)
+			if (schema_add(columns, s->columns[k].name, (enum column_kind)s->columns[k].kind,
+				       COLUMNS_MAX) < 0)
+				return ERR_LIMIT;
+	}
+	sql_put(sql, "(SELECT ");
+	for (uint32_t i = 0; i < columns->count; i++) {
+		sql_put(sql, i ? ", CAST(" : "CAST(");
+		sql_name(sql, columns->columns[i].name);
+		sql_format(sql, " AS %s) AS ", column_sql_type((enum column_kind)columns->columns[i].kind));
+		sql_name(sql, columns->columns[i].name);
+	}
+	sql_put(sql, " FROM read_parquet([");
+	for (uint32_t i = 0; i < g->count; i++) {
+		char path[STORE_PATH_MAX];
+
+		if (path_format(path, "%s/%s", l->store, m->partitions[g->members[i]].path) != OK)
+			return ERR_LIMIT;
+		sql_put(sql, i ? "," : "");
+		sql_text(sql, path);
+	}
+	sql_put(sql, "], union_by_name=true))");
+	return sql->failed ? ERR_MEMORY : OK;
+}
+
+static void join_times(const struct manifest *m, const struct group *g, struct partition *out)
+{
+	*out = (struct partition){.options = m->partitions[g->members[0]].options,
+				  .records = g->records,
+				  .first_ms = INT64_MAX,
+				  .last_ms = INT64_MIN,
+				  .received_first_ms = INT64_MAX,
+				  .received_last_ms = INT64_MIN};
+	for (uint32_t i = 0; i < g->count; i++) {
+		const struct partition *p = &m->partitions[g->members[i]];
+
+#define LEAST(member) out->member = p->member < out->member ? p->member : out->member
+#define MOST(member)  out->member = p->member > out->member ? p->member : out->member
+		LEAST(first_ms);
+		LEAST(received_first_ms);
+		MOST(last_ms);
+		MOST(received_last_ms);
+#undef LEAST
+#undef MOST
+	}
+}
+
+static enum status compact(struct loader *l, bool options, int64_t now_ms, bool *changed, struct error *err)
+{
+	struct manifest *m = &l->manifest;
+	struct schema columns = {0};
+	struct sql source;
+	struct partition joined;
+	struct group g;
+	enum status s;
+
+	collect_small(m, options, &g);
+	if (g.count < COMPACT_FILES)
+		return OK;
+	for (uint32_t i = g.count; i-- > 0;) {
+		if (partition_verify(l->store, &m->partitions[g.members[i]], err) != OK) {
+			l->totals.partitions_aside++;
+			*changed = true;
+			log_error(l->options.log, "store %s: set aside: %s", l->store, err->text);
+			return manifest_set_aside(m, g.members[i], err->text);
+		}
+	}
+	sql_init(&source);
+	join_times(m, &g, &joined);
+	manifest_name(m, options, joined.received_last_ms, joined.path);
+	s = source_of(l, &g, &columns, &source);
+	if (s == OK)
+		s = partition_write(&l->duck, l->store, source.text, &joined, err);
+	const int32_t layout = s == OK ? manifest_layout(m, &columns) : -1;
+	joined.layout = (uint32_t)layout;
+	for (uint32_t i = g.count; s == OK && layout >= 0 && i-- > 0;) {
+		s = manifest_leave(m, m->partitions[g.members[i]].path, now_ms);
+		if (s == OK)
+			manifest_remove(m, g.members[i]);
+	}
+	if (s == OK && layout >= 0) {
+		s = manifest_add(m, &joined);
+		*changed = true;
+	}
+	schema_fini(&columns);
+	sql_fini(&source);
+	return s;
+}
+
+enum status keep_house(struct loader *l, int64_t now_ms, struct error *err)
+{
+	struct error why = {0};
+	bool changed = retain(l, now_ms);
+	enum status s = OK;
+
+	changed |= let_go(l, now_ms);
+	for (unsigned options = 0; s == OK && options < 2; options++)
+		s = compact(l, options, now_ms, &changed, &why);
+	if (s == OK && changed)
+		s = manifest_commit(&l->manifest, l->store, &why);
+	if (s != OK)
+		log_warn(l->options.log, "store %s: keeping house, tried again later: %s", l->store,
+			 why.text);
+	return OK;
+}
+
+enum status keep_checked(struct loader *l, bool whole, uint32_t *set_aside, struct error *err)
+{
+	struct manifest *m = &l->manifest;
+
+	*set_aside = 0;
+	for (uint32_t i = 0; i < m->partition_count;) {
+		struct error why = {0};
+		const enum status s = whole ? partition_verify(l->store, &m->partitions[i], &why)
+					    : partition_check(l->store, &m->partitions[i], &why);
+
+		if (s == OK || s == ERR_MEMORY) {
+			i++;
+			continue;
+		}
+		log_error(l->options.log, "store %s: set aside: %s", l->store, why.text);
+		if (manifest_set_aside(m, i, why.text) != OK)
+			return error_set(err, ERR_MEMORY, "store %s: no memory", l->store);
+		l->totals.partitions_aside++;
+		++*set_aside;
+	}
+	return *set_aside ? manifest_commit(m, l->store, err) : OK;
+}

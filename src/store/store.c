@@ -1,0 +1,332 @@
+#include "store/store.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "store/folder.h"
+#include "store/loader.h"
+#include "store/sql.h"
+#include "store/tail.h"
+#include "store/view.h"
+
+enum {
+	TAIL_RECORDS = 4000000, /* decoded by a query at most, so that it stays within 300 MB */
+	TAIL_OCTETS = 256 << 20,
+	READ_TRIES = 5,
+};
+
+/* What one store_attach made; earlier ones stay, as views of the same database may still use them. */
+struct attached {
+	struct attached *before;
+	struct loader *loader;
+};
+
+struct store {
+	char *path;
+	struct attached *attached;
+	uint32_t attachments;
+	struct sql quarantine;
+};
+
+enum status store_open(struct store **out, const char *path, struct error *err)
+{
+	struct store *s = calloc(1, sizeof *s);
+	struct manifest manifest;
+	struct stat st;
+
+	*out = NULL;
+	if (!s || !(s->path = strdup(path))) {
+		free(s);
+		return error_set(err, ERR_MEMORY, "store %s: no memory", path);
+	}
+
+	enum status status = OK;
+	if (stat(path, &st) != 0)
+		status = error_errno(err, "store %s", path);
+	else if (!S_ISDIR(st.st_mode))
+		status = error_set(err, ERR_FORMAT, "store %s: this is no folder", path);
+	else
+		status = manifest_read(&manifest, path, err);
+	if (status == OK)
+		manifest_fini(&manifest);
+	if (status != OK && status != END) {
+		store_close(s);
+		return status;
+	}
+	*out = s;
+	return OK;
+}
+
+void store_close(struct store *s)
+{
+	if (!s)
+		return;
+	for (struct attached *a = s->attached, *before; a; a = before) {
+		before = a->before;
+		loader_close(a->loader);
+		free(a);
+	}
+	sql_fini(&s->quarantine);
+	free(s->path);
+	free(s);
+}
+
+const char *store_quarantine_text(const struct store *s)
+{
+	return s->quarantine.text ? s->quarantine.text : "";
+}
+
+/* Which manifest there is: each is a file of its own. All zero: none. */
+static struct stat manifest_seen(const struct store *s)
+{
+	char path[STORE_PATH_MAX];
+	struct stat st = {0};
+
+	if (path_format(path, "%s/manifest.json", s->path) != OK || stat(path, &st) != 0)
+		st = (struct stat){0};
+	return st;
+}
+
+/* A loader that only reads, fed with the journal's tail. */
+static enum status read_once(struct store *s, struct attached *a, struct store_coverage *out,
+			     struct error *err)
+{
+	const struct loader_options options = {.store = s->path,
+					       .flush_records = TAIL_RECORDS,
+					       .flush_octets = TAIL_OCTETS,
+					       .read_only = true};
+	enum status status = loader_open(&a->loader, &options, err);
+
+	if (status == OK)
+		status = tail_pull(a->loader, s->path, &out->tail_cut, err);
+	return status;
+}
+
+/* While we read the tail, the loader may have written it and let its segments go: then what we have is
+ * neither the store before nor after, and we begin anew. */
+static enum status read_tail(struct store *s, struct attached *a, struct store_coverage *out,
+			     struct error *err)
+{
+	enum status status = OK;
+
+	for (unsigned tries = 0; tries < READ_TRIES; tries++) {
+		const struct stat before = manifest_seen(s);
+
+		loader_close(a->loader);
+		a->loader = NULL;
+		status = read_once(s, a, out, err);
+
+		const struct stat after = manifest_seen(s);
+		if (before.st_ino == after.st_ino && before.st_mtim.tv_sec == after.st_mtim.tv_sec &&
+		    before.st_mtim.tv_nsec == after.st_mtim.tv_nsec)
+			return status;
+	}
+	return status == OK ? error_set(err, ERR_SYSTEM,
+					"store %s: its writer was quicker than %d attempts to read it",
+					s->path, READ_TRIES)
+			    : status;
+}
+
+static void note_range(struct store_coverage *out, int64_t first_ms, int64_t last_ms)
+{
+	if (first_ms > last_ms)
+		return;
+	if (!out->first_ms || first_ms < out->first_ms)
+		out->first_ms = first_ms;
+	if (!out->last_ms || last_ms > out->last_ms)
+		out->last_ms = last_ms;
+}
+
+static void note_aside(struct store *s, struct store_coverage *out, const char *text)
+{
+	out->quarantined++;
+	sql_put(&s->quarantine, text);
+	sql_put(&s->quarantine, "\n");
+}
+
+/* The partitions of a kind that the views get. */
+static uint32_t choose(struct store *s, const struct manifest *m, bool options, int64_t from_ms,
+		       int64_t to_ms, uint32_t *chosen, struct store_coverage *out)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < m->partition_count; i++) {
+		const struct partition *p = &m->partitions[i];
+		struct error why = {0};
+
+		if (p->options != options)
+			continue;
+		if ((from_ms && p->last_ms < from_ms) || (to_ms && p->first_ms > to_ms)) {
+			out->left_out++;
+			continue;
+		}
+		if (partition_check(s->path, p, &why) != OK) {
+			note_aside(s, out, why.text);
+			continue;
+		}
+		chosen[count++] = i;
+		out->partitions++;
+		out->records += p->records;
+		note_range(out, p->first_ms, p->last_ms);
+	}
+	return count;
+}
+
+static enum status make_view(struct store *s, struct attached *a, duckdb_connection connection, bool options,
+			     int64_t from_ms, int64_t to_ms, struct store_coverage *out, struct error *err)
+{
+	const struct manifest *m = loader_manifest(a->loader);
+	auto_free uint32_t *chosen = calloc(m->partition_count + 1, sizeof *chosen);
+	char names[2][48];
+	struct view_source source = {.store = s->path, .manifest = m, .partitions = chosen};
+	struct rows *rows;
+	enum status status = OK;
+
+	if (!chosen)
+		return error_set(err, ERR_MEMORY, "store %s: no memory", s->path);
+	source.partition_count = choose(s, m, options, from_ms, to_ms, chosen, out);
+	for (uint32_t i = 0; status == OK && (rows = loader_rows(a->loader, options, i)); i++) {
+		if (rows->records == 0 || source.tail_count == 2)
+			continue;
+		char *name = names[source.tail_count];
+		snprintf(name, sizeof names[0], "tail_%p_%u_%s_%u", (void *)s, s->attachments,
+			 options ? "options" : "flows", i);
+		rows_seal(rows);
+		status = rows_register(rows, connection, name, err);
+		source.tail[source.tail_count].function = name;
+		source.tail[source.tail_count++].schema = &rows->schema;
+		out->tail_records += rows->records;
+		note_range(out, rows->first_ms, rows->last_ms);
+	}
+	if (status == OK)
+		status = view_create(connection, options ? "options" : "flows", &source, !options, err);
+	return status;
+}
+
+/* The ledger as a table of counters that are not zero. */
+
+struct ledger_table {
+	duckdb_appender appender;
+	struct store_coverage *out;
+	bool failed;
+};
+
+static bool is_any(const char *name, const char *const *names)
+{
+	for (; *names; names++)
+		if (strcmp(name, *names) == 0)
+			return true;
+	return false;
+}
+
+static void sum_up(struct store_coverage *out, const char *name, uint64_t count)
+{
+	static const char *const lost[] = {"sets_given_up", "sets_no_room", "sets_cut", NULL};
+
+	if (strcmp(name, "sequence_lost") == 0)
+		out->lost_sequence += count;
+	else if (strcmp(name, "kernel_dropped") == 0)
+		out->lost_kernel += count;
+	else if (is_any(name, lost))
+		out->undecodable += count;
+	else if (strcmp(name, "sets_waiting") == 0)
+		out->waiting += count;
+	else if (strncmp(name, "malformed_", 10) == 0)
+		out->malformed += count;
+	else if (strncmp(name, "exporter_", 9) == 0)
+		out->reported_by_exporters += count;
+	else if (strncmp(name, "value_", 6) == 0)
+		out->wrong_values += count;
+}
+
+static void append_counter(void *arg, const struct peer *peer, const struct origin *origin, const char *name,
+			   uint64_t count)
+{
+	static const char *const transports[] = {"", "udp", "tcp", "sctp", "tls", "dtls", "file"};
+	struct ledger_table *t = arg;
+	duckdb_appender a = t->appender;
+	bool good = true;
+
+	sum_up(t->out, name, count);
+	if (count == 0)
+		return;
+	if (peer) {
+		const struct origin *any = origin ? origin : peer->origin_count ? peer->origins[0] : NULL;
+		const uint8_t transport = peer->key.transport;
+
+		good &= any ? duckdb_append_varchar(a, any->address) == DuckDBSuccess
+			    : duckdb_append_null(a) == DuckDBSuccess;
+		good &= duckdb_append_uint16(a, peer->key.port) == DuckDBSuccess;
+		good &= duckdb_append_varchar(a, transport < 7 ? transports[transport] : "") == DuckDBSuccess;
+		good &= duckdb_append_uint64(a, peer->key.number) == DuckDBSuccess;
+	} else {
+		for (unsigned i = 0; i < 4; i++)
+			good &= duckdb_append_null(a) == DuckDBSuccess;
+	}
+	good &= (origin && peer ? duckdb_append_uint32(a, origin->domain) : duckdb_append_null(a)) ==
+		DuckDBSuccess;
+	good &= duckdb_append_varchar(a, name) == DuckDBSuccess;
+	good &= duckdb_append_uint64(a, count) == DuckDBSuccess;
+	good &= duckdb_appender_end_row(a) == DuckDBSuccess;
+	t->failed |= !good;
+}
+
+static enum status make_ledger(struct attached *a, duckdb_connection connection, struct store_coverage *out,
+			       struct error *err)
+{
+	struct ledger_table t = {.out = out};
+	enum status status =
+		duck_run(connection,
+			 "CREATE OR REPLACE TEMP TABLE ledger_counters (exporterAddress VARCHAR, "
+			 "exporterPort USMALLINT, transport VARCHAR, sessionNumber UBIGINT, "
+			 "observationDomainId UINTEGER, counter VARCHAR, count UBIGINT);"
+			 "CREATE OR REPLACE TEMP VIEW ledger AS SELECT * FROM ledger_counters",
+			 "ledger of the store", err);
+
+	if (status != OK)
+		return status;
+	if (duckdb_appender_create_ext(connection, "temp", "main", "ledger_counters", &t.appender) !=
+	    DuckDBSuccess) {
+		duckdb_appender_destroy(&t.appender);
+		return error_set(err, ERR_SYSTEM, "ledger of the store: DuckDB takes no rows");
+	}
+	loader_visit_ledger(a->loader, append_counter, &t);
+	t.failed |= duckdb_appender_destroy(&t.appender) != DuckDBSuccess;
+	return t.failed ? error_set(err, ERR_SYSTEM, "ledger of the store: DuckDB takes no rows") : OK;
+}
+
+enum status store_attach(struct store *s, duckdb_connection connection, int64_t from_ms, int64_t to_ms,
+			 struct store_coverage *out, struct error *err)
+{
+	struct attached *a = calloc(1, sizeof *a);
+	struct store_coverage none;
+
+	out = out ? out : &none;
+	*out = (struct store_coverage){0};
+	if (!a)
+		return error_set(err, ERR_MEMORY, "store %s: no memory", s->path);
+	a->before = s->attached;
+	s->attached = a;
+	s->attachments++;
+	sql_fini(&s->quarantine);
+
+	enum status status = read_tail(s, a, out, err);
+	if (status == OK &&
+	    duck_run(connection, "SELECT address_text(NULL, NULL)", "look whether it is there", NULL) != OK)
+		status = view_address_function(connection, err);
+	for (unsigned options = 0; status == OK && options < 2; options++)
+		status = make_view(s, a, connection, options, from_ms, to_ms, out, err);
+	if (status == OK)
+		status = make_ledger(a, connection, out, err);
+	if (status == OK) {
+		const struct manifest *m = loader_manifest(a->loader);
+
+		for (uint32_t i = 0; i < m->aside_count; i++)
+			note_aside(s, out, m->aside[i].reason);
+	}
+	return status;
+}

@@ -1,0 +1,310 @@
+#include "store/view.h"
+
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ie/ie_ids.h"
+#include "store/folder.h"
+#include "store/sql.h"
+
+/* Elements that people ask for in every store: there as NULL where nobody has sent them. */
+static const uint16_t usual[] = {
+	IE_sourceIPv4Address,       IE_destinationIPv4Address,
+	IE_sourceIPv6Address,       IE_destinationIPv6Address,
+	IE_sourceTransportPort,     IE_destinationTransportPort,
+	IE_protocolIdentifier,      IE_tcpControlBits,
+	IE_ipClassOfService,        IE_icmpTypeCodeIPv4,
+	IE_icmpTypeCodeIPv6,        IE_octetDeltaCount,
+	IE_packetDeltaCount,        IE_octetTotalCount,
+	IE_packetTotalCount,        IE_flowStartMilliseconds,
+	IE_flowEndMilliseconds,     IE_flowStartSeconds,
+	IE_flowEndSeconds,          IE_flowStartMicroseconds,
+	IE_flowEndMicroseconds,     IE_flowStartNanoseconds,
+	IE_flowEndNanoseconds,      IE_flowStartSysUpTime,
+	IE_flowEndSysUpTime,        IE_ingressInterface,
+	IE_egressInterface,         IE_flowDirection,
+	IE_flowEndReason,           IE_flowId,
+	IE_observationPointId,      IE_forwardingStatus,
+	IE_firewallEvent,           IE_droppedOctetDeltaCount,
+	IE_droppedPacketDeltaCount, IE_sourceMacAddress,
+	IE_destinationMacAddress,   IE_vlanId,
+	IE_bgpSourceAsNumber,       IE_bgpDestinationAsNumber,
+	IE_interfaceName,           IE_ipVersion,
+};
+
+static const struct column usual_derived[] = {
+	{"octetDeltaCount_scaled", COLUMN_UNSIGNED64}, {"packetDeltaCount_scaled", COLUMN_UNSIGNED64},
+	{"flowStartSysUpTime_time", COLUMN_TIME_MS},   {"flowEndSysUpTime_time", COLUMN_TIME_MS},
+	{"ingressInterface_name", COLUMN_STRING},      {"egressInterface_name", COLUMN_STRING},
+};
+
+/* What SQL sees: times of milliseconds come back from Parquet as TIMESTAMP, so they are that everywhere. */
+static const char *view_type(enum column_kind kind)
+{
+	return kind == COLUMN_TIME_MS ? "TIMESTAMP" : column_sql_type(kind);
+}
+
+static void add_all(struct schema *to, const struct schema *from)
+{
+	for (uint32_t i = 0; i < from->count; i++)
+		(void)schema_add(to, from->columns[i].name, (enum column_kind)from->columns[i].kind,
+				 UINT32_MAX);
+}
+
+/* Every column that a part has. */
+static void union_columns(const struct view_source *s, struct schema *out)
+{
+	const struct manifest *m = s->manifest;
+	uint32_t last = UINT32_MAX;
+
+	for (uint32_t i = 0; i < BASE_COLUMN_COUNT; i++)
+		(void)schema_add(out, base_columns[i].name, (enum column_kind)base_columns[i].kind,
+				 UINT32_MAX);
+	for (uint32_t i = 0; i < s->partition_count; i++) {
+		const uint32_t layout = m->partitions[s->partitions[i]].layout;
+
+		if (layout != last)
+			add_all(out, &m->layouts[layout]);
+		last = layout;
+	}
+	for (unsigned i = 0; i < s->tail_count; i++)
+		add_all(out, s->tail[i].schema);
+}
+
+static void add_usual(struct schema *out)
+{
+	for (size_t i = 0; i < sizeof usual / sizeof usual[0]; i++) {
+		const struct information_element *ie = ie_find(0, usual[i]);
+
+		if (ie)
+			(void)schema_add(out, ie->name, column_kind_of((enum ie_type)ie->type), UINT32_MAX);
+	}
+	for (size_t i = 0; i < sizeof usual_derived / sizeof usual_derived[0]; i++)
+		(void)schema_add(out, usual_derived[i].name, (enum column_kind)usual_derived[i].kind,
+				 UINT32_MAX);
+}
+
+/* SELECT of `all` columns from a part that has those of `has`. */
+static void select_part(struct sql *sql, const struct schema *all, const struct schema *has)
+{
+	sql_put(sql, "SELECT ");
+	for (uint32_t i = 0; i < all->count; i++) {
+		const struct column *c = &all->columns[i];
+		const int32_t there = schema_find(has, c->name);
+		const char *type = view_type((enum column_kind)c->kind);
+
+		sql_put(sql, i ? "," : "");
+		if (there < 0) {
+			sql_format(sql, "NULL::%s", type);
+		} else if (strcmp(type, column_sql_type((enum column_kind)has->columns[there].kind)) == 0 ||
+			   has->columns[there].kind == COLUMN_TIME_MS) {
+			sql_name(sql, has->columns[there].name);
+			if (has->columns[there].kind == COLUMN_TIME_MS)
+				sql_put(sql, "::TIMESTAMP");
+		} else {
+			sql_put(sql, "TRY_CAST(");
+			sql_name(sql, has->columns[there].name);
+			sql_format(sql, " AS %s)", type);
+		}
+		sql_put(sql, " AS ");
+		sql_name(sql, c->name);
+	}
+}
+
+static void list_files(struct sql *sql, const struct view_source *s, int64_t layout)
+{
+	bool first = true;
+
+	for (uint32_t i = 0; i < s->partition_count; i++) {
+		const struct partition *p = &s->manifest->partitions[s->partitions[i]];
+		char path[STORE_PATH_MAX];
+
+		if (layout >= 0 && p->layout != layout)
+			continue;
+		if (path_format(path, "%s/%s", s->store, p->path) != OK)
+			sql->failed = true;
+		sql_put(sql, first ? "" : ",");
+		sql_text(sql, path);
+		first = false;
+	}
+}
+
+enum { LAYOUTS_APART = 16 };
+
+/* Partitions of one layout are one part; when there are very many layouts, all are one, joined by name. */
+static bool select_partitions(struct sql *sql, const struct view_source *s, const struct schema *all)
+{
+	const struct manifest *m = s->manifest;
+	uint32_t used = 0;
+	bool *in_use = calloc(m->layout_count + 1, sizeof *in_use);
+	bool any = false;
+
+	if (!in_use) {
+		sql->failed = true;
+		return false;
+	}
+	for (uint32_t i = 0; i < s->partition_count; i++) {
+		bool *at = &in_use[m->partitions[s->partitions[i]].layout];
+
+		used += !*at;
+		*at = true;
+	}
+	if (used > LAYOUTS_APART) {
+		struct schema has = {0};
+
+		for (uint32_t i = 0; i < m->layout_count; i++)
+			if (in_use[i])
+				add_all(&has, &m->layouts[i]);
+		select_part(sql, all, &has);
+		sql_put(sql, " FROM read_parquet([");
+		list_files(sql, s, -1);
+		sql_put(sql, "], union_by_name=true)");
+		schema_fini(&has);
+		any = true;
+	} else {
+		for (uint32_t i = 0; i < m->layout_count; i++) {
+			if (!in_use[i])
+				continue;
+			sql_put(sql, any ? " UNION ALL " : "");
+			select_part(sql, all, &m->layouts[i]);
+			sql_put(sql, " FROM read_parquet([");
+			list_files(sql, s, i);
+			sql_put(sql, "])");
+			any = true;
+		}
+	}
+	free(in_use);
+	return any;
+}
+
+/* The first of the columns that is there. */
+static void coalesce(struct sql *sql, const char *const *names, size_t count)
+{
+	sql_put(sql, "coalesce(");
+	for (size_t i = 0; i < count; i++) {
+		sql_put(sql, i ? "," : "");
+		sql_name(sql, names[i]);
+		sql_put(sql, "::TIMESTAMP");
+	}
+	sql_put(sql, ")");
+}
+
+static void put_flow_columns(struct sql *sql)
+{
+	static const char *const start[] = {"flowStartMilliseconds", "flowStartMicroseconds",
+					    "flowStartNanoseconds", "flowStartSeconds",
+					    "flowStartSysUpTime_time"};
+	static const char *const end[] = {"flowEndMilliseconds", "flowEndMicroseconds", "flowEndNanoseconds",
+					  "flowEndSeconds", "flowEndSysUpTime_time"};
+
+	sql_put(sql,
+		", address_text(sourceIPv4Address, sourceIPv6Address) AS sourceAddress"
+		", address_text(destinationIPv4Address, destinationIPv6Address) AS destinationAddress, ");
+	coalesce(sql, start, sizeof start / sizeof start[0]);
+	sql_put(sql, " AS flowStart, ");
+	coalesce(sql, end, sizeof end / sizeof end[0]);
+	/* The class is in the two high bits of the status' lowest octet, 2 is dropped. */
+	sql_put(sql, " AS flowEnd, coalesce(firewallEvent = 3, false) OR "
+		     "coalesce((forwardingStatus >> 6) & 3 = 2, false) AS denied");
+}
+
+enum status view_create(duckdb_connection connection, const char *name, const struct view_source *s,
+			bool flows, struct error *err)
+{
+	struct schema all = {0};
+	struct sql sql;
+	enum status status;
+
+	sql_init(&sql);
+	union_columns(s, &all);
+	if (flows)
+		add_usual(&all);
+	sql_put(&sql, "CREATE OR REPLACE TEMP VIEW ");
+	sql_name(&sql, name);
+	sql_put(&sql, " AS SELECT *");
+	if (flows)
+		put_flow_columns(&sql);
+	sql_put(&sql, " FROM (");
+
+	bool any = select_partitions(&sql, s, &all);
+	for (unsigned i = 0; i < s->tail_count; i++) {
+		sql_put(&sql, any ? " UNION ALL " : "");
+		select_part(&sql, &all, s->tail[i].schema);
+		sql_format(&sql, " FROM %s()", s->tail[i].function);
+		any = true;
+	}
+	if (!any) { /* no record anywhere: the columns all the same */
+		const struct schema none = {0};
+
+		select_part(&sql, &all, &none);
+		sql_put(&sql, " WHERE false");
+	}
+	sql_put(&sql, ") AS records");
+	status = sql.failed ? error_set(err, ERR_MEMORY, "view %s: no memory", name)
+			    : duck_run(connection, sql.text, "views of the store", err);
+	sql_fini(&sql);
+	schema_fini(&all);
+	return status;
+}
+
+/* address_text. */
+
+static bool is_valid(const uint64_t *validity, idx_t row)
+{
+	return !validity || (validity[row / 64] >> row % 64 & 1);
+}
+
+static void address_text(duckdb_function_info info, duckdb_data_chunk input, duckdb_vector output)
+{
+	const idx_t count = duckdb_data_chunk_get_size(input);
+	duckdb_vector v4 = duckdb_data_chunk_get_vector(input, 0);
+	duckdb_vector v6 = duckdb_data_chunk_get_vector(input, 1);
+	const uint32_t *four = duckdb_vector_get_data(v4);
+	const duckdb_hugeint *six = duckdb_vector_get_data(v6);
+	const uint64_t *four_there = duckdb_vector_get_validity(v4);
+	const uint64_t *six_there = duckdb_vector_get_validity(v6);
+	char text[INET6_ADDRSTRLEN];
+
+	for (idx_t i = 0; i < count; i++) {
+		uint8_t octets[16];
+
+		if (is_valid(four_there, i)) {
+			put_be32(octets, four[i]);
+			inet_ntop(AF_INET, octets, text, sizeof text);
+		} else if (is_valid(six_there, i)) {
+			put_be64(octets, (uint64_t)six[i].upper ^ UINT64_C(1) << 63);
+			put_be64(octets + 8, six[i].lower);
+			inet_ntop(AF_INET6, octets, text, sizeof text);
+		} else {
+			duckdb_vector_ensure_validity_writable(output);
+			duckdb_validity_set_row_invalid(duckdb_vector_get_validity(output), i);
+			continue;
+		}
+		duckdb_vector_assign_string_element(output, i, text);
+	}
+}
+
+enum status view_address_function(duckdb_connection connection, struct error *err)
+{
+	duckdb_scalar_function f = duckdb_create_scalar_function();
+	duckdb_logical_type four = duckdb_create_logical_type(DUCKDB_TYPE_UINTEGER);
+	duckdb_logical_type six = duckdb_create_logical_type(DUCKDB_TYPE_UUID);
+	duckdb_logical_type text = duckdb_create_logical_type(DUCKDB_TYPE_VARCHAR);
+
+	duckdb_scalar_function_set_name(f, "address_text");
+	duckdb_scalar_function_add_parameter(f, four);
+	duckdb_scalar_function_add_parameter(f, six);
+	duckdb_scalar_function_set_return_type(f, text);
+	duckdb_scalar_function_set_special_handling(f);
+	duckdb_scalar_function_set_function(f, address_text);
+
+	const duckdb_state state = duckdb_register_scalar_function(connection, f);
+	duckdb_destroy_scalar_function(&f);
+	duckdb_destroy_logical_type(&four);
+	duckdb_destroy_logical_type(&six);
+	duckdb_destroy_logical_type(&text);
+	return state == DuckDBSuccess
+		       ? OK
+		       : error_set(err, ERR_SYSTEM, "DuckDB refuses the function address_text");
+}
