@@ -132,7 +132,7 @@ static void print_words(void)
 		snprintf(left, sizeof left, "%s%s%s%s",
 			 words[i].sided ? (words[i].type == WORD_INTERFACE ? "[in|out] " : "[src|dst] ") : "",
 			 words[i].name, words[i].also ? ", " : "", words[i].also ? words[i].also : "");
-		printf("  %-28s %s\n", left, words[i].help);
+		printf("  %-30s  %s\n", left, words[i].help);
 	}
 	printf("\nEvery name of an element is a word too: sourceTransportPort in {80, 443}\n");
 }

@@ -37,7 +37,8 @@ static enum status confine(struct engine *e, const char *folder, struct error *e
 	sql_init(&sql);
 	sql_put(&sql, "SET temp_directory=''; SET allowed_directories=[");
 	sql_text(&sql, folder);
-	sql_put(&sql, "]; SET enable_external_access=false; SET enable_progress_bar=false");
+	sql_put(&sql, "]; SET enable_external_access=false; SET enable_progress_bar=false; SET "
+		      "parquet_metadata_cache=true");
 	if (!sql.failed)
 		s = duck_run(e->connection, sql.text, "query engine", err);
 	sql_fini(&sql);
@@ -141,13 +142,12 @@ enum status engine_columns(struct engine *e, const char *view, struct schema *ou
 	return OK;
 }
 
-/* The statement around the user's that casts what cell_read does not take. The name of a column is its own
- * where that is no trouble. NULL: none is needed, or no memory. */
-static char *castings(duckdb_prepared_statement statement, const char *user)
+/* The statement around `length` octets of the user's that casts what cell_read does not take. NULL: no
+ * memory. */
+static char *casting(duckdb_prepared_statement statement, const char *user, size_t length)
 {
 	const idx_t count = duckdb_prepared_statement_column_count(statement);
-	size_t length = strlen(user);
-	bool needed = false;
+	char *inner = strndup(user, length);
 	struct sql sql;
 
 	sql_init(&sql);
@@ -160,20 +160,58 @@ static char *castings(duckdb_prepared_statement statement, const char *user)
 			   readable ? "" : "::VARCHAR");
 		sql_name(&sql, name ? name : "");
 		duckdb_free((void *)(uintptr_t)name);
-		needed = needed || !readable;
 	}
 	sql_put(&sql, " FROM (");
-	while (length && (isspace((unsigned char)user[length - 1]) || user[length - 1] == ';'))
-		length--;
-	char *inner = needed ? strndup(user, length) : NULL;
-	if (inner)
-		sql_put(&sql, inner);
+	sql_put(&sql, inner ? inner : "");
 	sql_put(&sql, "\n)"); /* behind a comment too */
-	free(inner);
-	if (inner && !sql.failed)
+	if (inner && !sql.failed) {
+		free(inner);
 		return sql.text;
+	}
+	free(inner);
 	sql_fini(&sql);
 	return NULL;
+}
+
+static bool all_readable(duckdb_prepared_statement statement)
+{
+	const idx_t count = duckdb_prepared_statement_column_count(statement);
+
+	for (idx_t i = 0; i < count; i++)
+		if (!cell_readable(duckdb_prepared_statement_column_type(statement, i)))
+			return false;
+	return true;
+}
+
+/* Put the casts around a statement that needs them. Where it ends only DuckDB knows: at its end, or at one of
+ * its last semicolons, which may as well stand in a comment. */
+static enum status cast_columns(struct engine *e, const char *sql, duckdb_prepared_statement *statement,
+				struct error *err)
+{
+	enum { TRIES = 8 };
+	size_t length = strlen(sql);
+	enum status s = OK;
+
+	if (all_readable(*statement))
+		return OK;
+	for (unsigned i = 0; i < TRIES; i++) {
+		duckdb_prepared_statement wrapped = NULL;
+		char *text = casting(*statement, sql, length);
+
+		s = text ? prepare(e, text, &wrapped, err) : error_set(err, ERR_MEMORY, "no memory");
+		free(text);
+		if (s == OK) {
+			duckdb_destroy_prepare(statement);
+			*statement = wrapped;
+			return OK;
+		}
+		while (length && sql[length - 1] != ';')
+			length--;
+		if (length == 0)
+			break;
+		length--;
+	}
+	return s;
 }
 
 enum status engine_select(struct engine *e, const char *sql, duckdb_result *out, struct error *err)
@@ -184,13 +222,10 @@ enum status engine_select(struct engine *e, const char *sql, duckdb_result *out,
 
 	if (s != OK)
 		return s;
-	char *cast = castings(statement, sql);
-	if (cast) {
+	s = cast_columns(e, sql, &statement, err);
+	if (s != OK) {
 		duckdb_destroy_prepare(&statement);
-		s = prepare(e, cast, &statement, err);
-		free(cast);
-		if (s != OK)
-			return s;
+		return s;
 	}
 	if (duckdb_nparams(statement) != 0)
 		s = error_set(err, ERR_USAGE, "a parameter seen; there is nothing to fill in");

@@ -61,7 +61,7 @@ static enum status expected(struct parser *p, const char *what)
 
 static void advance(struct parser *p)
 {
-	p->token = filter_lexer_next(&p->lexer);
+	p->token = filter_next_token(&p->lexer);
 }
 
 static enum status new_node(struct parser *p, uint16_t *out, enum filter_kind kind)
@@ -199,7 +199,8 @@ static enum status parse_operand(struct parser *p, uint16_t *at)
 		return OK;
 	}
 	struct lexer ahead = p->lexer;
-	if (token_is(&p->token, "in") && filter_lexer_next(&ahead).kind == TOKEN_SET_OPEN) /* but: dir in */
+	if (filter_token_is(&p->token, "in") &&
+	    filter_next_token(&ahead).kind == TOKEN_SET_OPEN) /* but: dir in */
 		advance(p);
 	else if ((s = parse_compare(p, n, &negative)) != OK)
 		return s;
@@ -232,10 +233,10 @@ static enum status unknown_word(struct parser *p)
 /* src, dst, in and out are sides when a word follows that has sides. */
 static enum side side_of(struct parser *p)
 {
-	const bool in = token_is(&p->token, "in"), out = token_is(&p->token, "out");
+	const bool in = filter_token_is(&p->token, "in"), out = filter_token_is(&p->token, "out");
 	const struct word *w = word_find(p->token.start, p->token.size);
 	struct lexer ahead = p->lexer;
-	const struct token next = filter_lexer_next(&ahead);
+	const struct token next = filter_next_token(&ahead);
 	const struct word *follows = next.kind == TOKEN_WORD ? word_find(next.start, next.size) : NULL;
 
 	if (!follows || !follows->sided || (follows->type == WORD_INTERFACE) != (in || out))
@@ -343,14 +344,17 @@ struct filter *filter_free(struct filter *f)
 	return NULL;
 }
 
+/* No node and no value comes without an octet of text. */
 static struct filter *filter_new(size_t length)
 {
+	const size_t nodes = length + 1 < FILTER_NODES_MAX ? length + 1 : FILTER_NODES_MAX;
+	const size_t values = length + 1 < FILTER_VALUES_MAX ? length + 1 : FILTER_VALUES_MAX;
 	struct filter *f = calloc(1, sizeof *f);
 
 	if (!f)
 		return NULL;
-	f->nodes = calloc(FILTER_NODES_MAX, sizeof *f->nodes);
-	f->values = calloc(FILTER_VALUES_MAX, sizeof *f->values);
+	f->nodes = calloc(nodes, sizeof *f->nodes);
+	f->values = calloc(values, sizeof *f->values);
 	f->text_room = 2 * (uint32_t)length + 2;
 	f->texts = malloc(f->text_room);
 	return f->nodes && f->values && f->texts ? f : filter_free(f);

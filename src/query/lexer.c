@@ -18,7 +18,7 @@ static struct token token(struct lexer *l, enum token_kind kind, size_t length)
 	return t;
 }
 
-bool token_is(const struct token *t, const char *word)
+bool filter_token_is(const struct token *t, const char *word)
 {
 	return t->kind == TOKEN_WORD && strlen(word) == t->size && strncasecmp(word, t->start, t->size) == 0;
 }
@@ -36,7 +36,7 @@ static struct token word_token(struct lexer *l)
 
 	struct token t = token(l, TOKEN_WORD, length);
 	for (size_t i = 0; i < sizeof reserved / sizeof reserved[0]; i++)
-		if (token_is(&t, reserved[i].word)) {
+		if (filter_token_is(&t, reserved[i].word)) {
 			t.kind = reserved[i].kind;
 			break;
 		}
@@ -56,7 +56,7 @@ static struct token quoted(struct lexer *l, char quote)
 	return t;
 }
 
-struct token filter_lexer_next(struct lexer *l)
+struct token filter_next_token(struct lexer *l)
 {
 	static const struct {
 		const char *text;

@@ -32,5 +32,5 @@ struct lexer {
 	size_t length, at;
 };
 
-struct token filter_lexer_next(struct lexer *lexer);
-bool token_is(const struct token *token, const char *word); /* a TOKEN_WORD, any case */
+struct token filter_next_token(struct lexer *lexer);
+bool filter_token_is(const struct token *token, const char *word); /* a TOKEN_WORD, any case */

@@ -61,14 +61,14 @@ static void *watch(void *arg)
 	_exit(QUERY_INTERRUPTED);
 }
 
-static int complain(const struct answer *a, const struct error *err)
+static int complain(const struct answer *a, enum status status, const struct error *err)
 {
 	const struct logger log = {.out = stderr, .level = LOG_ERROR};
 
 	if (atomic_load(&a->interrupted))
 		return QUERY_INTERRUPTED;
 	log_error(&log, "%s", err->text);
-	return QUERY_FAILED;
+	return status == ERR_USAGE ? QUERY_USAGE : QUERY_FAILED;
 }
 
 static bool is_number(duckdb_type type)
@@ -258,7 +258,7 @@ static int answer(const struct query *query, FILE *out)
 			s = error_errno(&err, "standard output");
 	}
 	if (s != OK)
-		return complain(&a, &err);
+		return complain(&a, s, &err);
 	return atomic_load(&a.interrupted) ? QUERY_INTERRUPTED : QUERY_DONE;
 }
 

@@ -209,12 +209,11 @@ static bool keep_capabilities(uint32_t bits)
 /* Root becomes nobody. With `read_all` it keeps the one right to read what it could read before. */
 static bool become_nobody(bool read_all)
 {
-	/* access(2) takes the real user's rights, and forgets capabilities unless told to keep out of them.
-	 */
-	if (prctl(PR_SET_KEEPCAPS, read_all, 0, 0, 0) != 0 ||
-	    prctl(PR_SET_SECUREBITS, SECBIT_KEEP_CAPS | SECBIT_NO_SETUID_FIXUP, 0, 0, 0) != 0 ||
-	    setgroups(0, NULL) != 0 || setresgid(NOBODY, NOBODY, NOBODY) != 0 ||
-	    setresuid(NOBODY, NOBODY, NOBODY) != 0)
+	/* access(2) of who is not root forgets the right, but for this bit. */
+	if (read_all)
+		(void)prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0);
+	if (prctl(PR_SET_KEEPCAPS, read_all, 0, 0, 0) != 0 || setgroups(0, NULL) != 0 ||
+	    setresgid(NOBODY, NOBODY, NOBODY) != 0 || setresuid(NOBODY, NOBODY, NOBODY) != 0)
 		return false;
 	return keep_capabilities(read_all ? 1u << CAP_DAC_READ_SEARCH : 0);
 }

@@ -76,11 +76,11 @@ const struct word words[] = {
 	 .kind = COLUMN_UNSIGNED8,
 	 .sql = {{"{protocolIdentifier}"}},
 	 .help = "protocol by name or number: proto udp, proto 47"},
-	PROTOCOL_WORD("tcp", "proto tcp", "6"),
-	PROTOCOL_WORD("udp", "proto udp", "17"),
-	PROTOCOL_WORD("sctp", "proto sctp", "132"),
-	PROTOCOL_WORD("icmp", "proto icmp", "1"),
-	PROTOCOL_WORD("icmp6", "proto icmp6", "58"),
+	PROTOCOL_WORD("tcp", "the same as proto tcp", "6"),
+	PROTOCOL_WORD("udp", "the same as proto udp", "17"),
+	PROTOCOL_WORD("sctp", "the same as proto sctp", "132"),
+	PROTOCOL_WORD("icmp", "the same as proto icmp", "1"),
+	PROTOCOL_WORD("icmp6", "the same as proto icmp6", "58"),
 	{.name = "ipv4",
 	 .also = "inet",
 	 .type = WORD_BARE,
@@ -381,8 +381,10 @@ static unsigned distance(const char *a, size_t a_length, const char *b)
 static void nearer(const char **best, unsigned *best_distance, const char *name, size_t length,
 		   const char *candidate)
 {
-	if (!candidate)
-		return;
+	const size_t other = candidate ? strlen(candidate) : 0;
+
+	if (!candidate || other >= length + *best_distance || length >= other + *best_distance)
+		return; /* the lengths alone are too far apart */
 	const unsigned d = distance(name, length, candidate);
 	if (d < *best_distance) {
 		*best = candidate;

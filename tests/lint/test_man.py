@@ -3,7 +3,8 @@
 - Every command's --help and its page name the same options: letter, long name, with or without argument.
 - weir.json(5) and the table of properties agree in names, allowed values and defaults. The table is asked
   through `weir check`: defaults by an empty profile, allowed values by giving each property an object.
-- Profiles in the examples of weir.json(5) are good."""
+- Profiles in the examples of weir.json(5) are good.
+- weir-query(1) has the words of `weir query --words`, each with its help."""
 import json
 import pathlib
 import re
@@ -91,7 +92,26 @@ def check_profile_page():
             complaints.append(f"weir.json.5: an example is refused: {done.stderr}{example}")
 
 
+def check_words():
+    """{"[src|dst] host, ip": help}, in the order of both"""
+    text = run("query", "--words").stdout
+    if not text:  # built without its store
+        return
+    program = re.findall(r"^  (\S.*?)  +(\S.*)$|^  (\S.{26,}?) (\S.*)$", text, re.M)
+    program = [(a or c, b or d) for a, b, c, d in program]
+    part = (man / "weir-query.1.scd").read_text(encoding="utf-8").partition("These are the words")[2]
+    page = re.findall(r"^(\*.+\*)\n\t(.+)\.$", part.partition("Besides")[0], re.M)
+    page = [(word.replace("*", ""), help[0].lower() + help[1:]) for word, help in page]
+    program = [(word, help[0].lower() + help[1:]) for word, help in program]
+    if len(program) < 30:
+        complaints.append(f"weir query --words names only {program}")
+    compare("weir-query.1", dict(page), dict(program))
+    if [word for word, _ in page] != [word for word, _ in program]:
+        complaints.append("weir-query.1: the words stand in another order")
+
+
 check_commands()
 check_profile_page()
+check_words()
 print("\n".join(complaints) or "pages and program agree")
 sys.exit(1 if complaints else 0)
