@@ -265,7 +265,9 @@ SSL *secure_connection(const struct secure_context *c, struct secure_peer *peer)
 		return NULL;
 	SSL_set_app_data(ssl, peer);
 	SSL_set_connect_state(ssl);
-	if (!c->address && SSL_set_tlsext_host_name(ssl, c->host) != 1) {
+	/* SSL_set_tlsext_host_name, which casts the const away where the compiler sees it. */
+	if (!c->address && SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+				    (void *)(uintptr_t)c->host) != 1) {
 		SSL_free(ssl);
 		return NULL;
 	}
