@@ -311,7 +311,7 @@ static enum status parse_chain(struct parser *p, uint16_t *out, enum token_kind 
 	enum status s = part(p, out);
 
 	while (s == OK && p->token.kind == joint) {
-		uint16_t right, node;
+		uint16_t right, node = 0;
 
 		advance(p);
 		if ((s = part(p, &right)) != OK || (s = new_node(p, &node, kind)) != OK)

@@ -116,7 +116,7 @@ static void mask(uint8_t *address, unsigned octets, unsigned prefix)
 	for (unsigned i = 0; i < octets; i++) {
 		if (prefix >= 8 * (i + 1))
 			continue;
-		address[i] &= prefix <= 8 * i ? 0 : (uint8_t)(0xff << (8 - (prefix - 8 * i)));
+		address[i] = (uint8_t)(prefix <= 8 * i ? 0 : address[i] & 0xffu << (8 - (prefix - 8 * i)));
 	}
 }
 

@@ -117,7 +117,7 @@ static bool next_piece(struct scan *s, uint32_t room, struct piece *p)
 		p->base = run->at + (size_t)s->at * t->min_length;
 		p->stride = t->min_length;
 	} else {
-		const uint32_t most = PLACES_MAX / t->field_count ? PLACES_MAX / t->field_count : 1;
+		const uint32_t fit = (uint32_t)PLACES_MAX / t->field_count, most = fit ? fit : 1;
 		struct record_reader reader;
 		struct span record;
 		uint32_t n = 0;

@@ -56,7 +56,7 @@ static void open_says(const char *folder, enum status expected, const char *part
 
 static void put_file(const char *folder, const char *name, const char *text)
 {
-	char path[512];
+	char path[1024];
 
 	snprintf(path, sizeof path, "%s/%s", folder, name);
 	FILE *f = fopen(path, "w");
