@@ -28,8 +28,7 @@ static const struct command_option options[] = {
 			   "observe this interface; may be repeated (default: every overlay interface)"},
 	[OPT_COLLECTOR] = {'c', "collector", "COLLECTOR",
 			   "export to Udp/HOST[:PORT], Tcp/…, Sctp/…, Tls/…, Dtls/… or File/PATH; may be "
-			   "repeated; replaces the profile's "
-			   "list"},
+			   "repeated; replaces the profile's list"},
 	[OPT_READ] = {'r', "read", "FILE",
 		      "meter this pcap or pcapng file instead of interfaces; - is standard input"},
 	[OPT_WRITE] = {'w', "write", "FILE",
