@@ -27,6 +27,7 @@ struct exporter {
 	struct moment real; /* what collectors over the network are told */
 	uint32_t session_count;
 	bool busy;
+	bool waited_in_vain; /* for collectors that take nothing: not again before they take something */
 	void *ring_memory;
 	struct session *session[COLLECTOR_MAX];
 };
@@ -176,6 +177,34 @@ static bool has_share(const struct ring *ring, uint64_t share)
 	return ring_head(ring) - ring_tail(ring) + share <= ring_capacity(ring);
 }
 
+static bool confirms(const struct exporter *e)
+{
+	for (uint32_t i = 0; i < e->session_count; i++) {
+		if (e->session[i]->transport->type->delivery)
+			return true;
+	}
+	return false;
+}
+
+/* A capture file can wait for collectors that acknowledge; a live interface cannot. */
+static void wait_for_collectors(struct exporter *e, uint64_t share)
+{
+	struct ring *ring = e->context.ring;
+	int64_t until = mono_now().ns + FINISH_WAIT_NS;
+
+	if (!e->context.options.packet_time || !confirms(e))
+		return;
+	while (!e->waited_in_vain && !has_share(ring, share)) {
+		const uint64_t tail = ring_tail(ring);
+
+		poll(NULL, 0, 1);
+		exporter_service(e, e->last.now, e->last.wall);
+		if (ring_tail(ring) != tail)
+			until = mono_now().ns + FINISH_WAIT_NS;
+		e->waited_in_vain = mono_now().ns >= until;
+	}
+}
+
 /* The ring is full: send; and where a collector does not take it, give up its oldest records. */
 static void make_room(struct exporter *e, const struct flow_record *newest)
 {
@@ -187,6 +216,9 @@ static void make_room(struct exporter *e, const struct flow_record *newest)
 	do { /* turn after turn while somebody takes it: a share is a few hundred messages at most */
 		exporter_service(e, e->last.now, e->last.wall);
 	} while (e->busy && !has_share(ring, share));
+	if (has_share(ring, share))
+		e->waited_in_vain = false;
+	wait_for_collectors(e, share);
 	if (has_share(ring, share))
 		return;
 	for (uint32_t i = 0; i < e->session_count; i++)

@@ -260,12 +260,11 @@ static void tcp_service(struct transport *transport)
 			discard_received(t);
 		if (t->state == TCP_UP && !t->peer_done)
 			push(t);
-		/* fall through */
-	case TCP_ENDING:
-		if (t->fd >= 0 && t->peer_done)
-			end_connection(t);
 		break;
+	case TCP_ENDING: break;
 	}
+	if (t->state >= TCP_UP && t->peer_done)
+		end_connection(t);
 }
 
 static enum status tcp_open(struct transport **out, const struct endpoint *to,
