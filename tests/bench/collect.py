@@ -9,6 +9,7 @@ weir the receiver (with the journal) and the loader (decode, ledger, Parquet) ar
 """
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -116,6 +117,22 @@ def nfcapd(build, folder, rate, seconds):
     return {"sent": sent, "took": took, "kept": rows, "taken": rows, "receive": cpu, "load": 0.0, "octets": octets, "mib": peak}
 
 
+@contextlib.contextmanager
+def roomy_buffers():
+    """Every program gets the receive buffer that it asks for, where that can be arranged; put back afterwards."""
+    path = Path("/proc/sys/net/core/rmem_max")
+    before = path.read_text(encoding="ascii")
+    try:
+        path.write_text(str(max(int(before), 16 << 20)), encoding="ascii")
+    except OSError:
+        print("the receive buffer of nfcapd is bounded by net.core.rmem_max: no comparison of rates", file=sys.stderr)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            path.write_text(before, encoding="ascii")
+
+
 def row(program, rate, r):
     lost = 100 * (1 - r["taken"] / r["sent"]) if r["sent"] else 100
     taken = max(r["taken"], 1) / 1e6
@@ -138,7 +155,7 @@ def main():
     best = {}
     for rate in map(int, args.rates.split(",")):
         for program in programs:
-            with tempfile.TemporaryDirectory(prefix="weir-bench-") as folder:
+            with tempfile.TemporaryDirectory(prefix="weir-bench-") as folder, roomy_buffers():
                 r = program(args.build.resolve(), Path(folder), rate, args.seconds)
                 if row(program.__name__, rate, r):
                     best[program.__name__] = max(best.get(program.__name__, 0), r["sent"] / r["took"] / 1e6)
