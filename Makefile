@@ -2,7 +2,7 @@
 BUILD ?= build
 WEIR = $(BUILD)/src/cmd/weir
 
-.PHONY: all build demo test bench fuzz install format clean
+.PHONY: all build demo test bench fuzz soak install format clean
 all: build
 
 build: $(BUILD)/build.ninja
@@ -29,6 +29,16 @@ bench:
 	meson setup build-bench --buildtype=release 2>/dev/null || meson configure build-bench --buildtype=release
 	ninja -C build-bench
 	tests/bench/run.py build-bench
+	tests/bench/collect.py build-bench
+
+# Mutated datagrams as fast as they go for MINUTES, at a collector with sanitizers.
+soak: MINUTES ?= 10
+soak:
+	scripts/setup --test
+	[ -e build-test-asan/build.ninja ] || meson setup build-test-asan -Db_sanitize=address,undefined -Db_lundef=false
+	ninja -C build-test-asan src/cmd/weir
+	WEIR_ASAN=$(CURDIR)/build-test-asan/src/cmd/weir WEIR_SOAK_SECONDS=$$(($(MINUTES) * 60)) \
+		python3 tests/e2e/test_collect_input.py test_mutated_datagrams
 
 # Each fuzz target for SECONDS, from its corpus; findings stay in build-fuzz/.
 fuzz: SECONDS ?= 60

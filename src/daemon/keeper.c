@@ -144,14 +144,13 @@ static _Noreturn void keep(struct house *h, int go)
 	sigemptyset(&wanted);
 	sigaddset(&wanted, SIGCHLD);
 	sigaddset(&wanted, SIGTERM);
+	sigaddset(&wanted, SIGUSR1); /* the collector does not wait any longer */
 	sigprocmask(SIG_BLOCK, &wanted, NULL);
 	while (read(go, &begin, 1) < 0 && errno == EINTR)
 		;
 	close(go);
-	while (getppid() == h->parent && turn(h)) {
-		sigtimedwait(&wanted, NULL, &second);
-		reap(h);
-	}
+	for (int signal = 0; signal != SIGUSR1 && getppid() == h->parent && turn(h); reap(h))
+		signal = sigtimedwait(&wanted, NULL, &second);
 	for (unsigned i = 0; i < ROLE_COUNT; i++)
 		if (h->child[i].pid > 0) {
 			kill(h->child[i].pid, SIGKILL);
@@ -208,7 +207,7 @@ bool keeper_finish(struct keeper *k, unsigned seconds)
 	keeper_go(k);
 	while (!keeper_ended(k)) {
 		if (mono_now().ns - begin.ns > seconds * NS_PER_S) {
-			kill(k->pid, SIGKILL);
+			kill(k->pid, SIGUSR1);
 			waitpid(k->pid, NULL, 0);
 			k->pid = 0;
 			return false;

@@ -40,7 +40,7 @@ struct printing {
 	int fd;        /* -1: only count */
 	bool chunks;   /* it blocks: in pieces that it takes when it says it is ready */
 	bool skipping; /* too far behind: pass over until half the bound */
-	bool broken;   /* nobody reads it any more */
+	bool broken;   /* nobody reads it any more, or not before our end */
 	struct mono_ns metrics;
 	struct text page;
 };
@@ -109,8 +109,9 @@ static void write_out(struct printing *p)
 			p->broken = true;
 		}
 		stalled = at == before ? stalled + 1 : 0;
-		if (stalled &&
-		    (too_late(p) || (stalled > STALL_POLLS && atomic_load(&p->context->board->finish))))
+		if (stalled > STALL_POLLS && atomic_load(&p->context->board->finish))
+			p->broken = true;
+		if (stalled && too_late(p))
 			break;
 	}
 	p->out.used = p->broken ? 0 : p->out.used - at;

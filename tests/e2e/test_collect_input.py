@@ -421,7 +421,9 @@ def test_mutated_datagrams():
         starts = c.sum("weir_process_starts_total", role="loader")
         lib.equal(starts, 1, f"starts of the loader (seed {seed}, {sent} datagrams): {c.process.errors()[-3000:]}")
         grown = max(cl.resident(p) for p in c.children()) / 1024
-        lib.check(program != lib.WEIR or grown < 400, f"{grown:.0f} MiB")
+        with open(program, "rb") as f:
+            sanitized = b"__asan_init" in f.read()  # which keeps freed memory for a while
+        lib.check(grown < (1200 if sanitized else 400), f"{grown:.0f} MiB")
         received, drops = c.sum("weir_receiver_messages_total"), c.sum("weir_receiver_kernel_drops_total")
         c.stop(timeout=60)
         lib.check("Sanitizer" not in c.process.errors() and "runtime error" not in c.process.errors(), c.process.errors()[-4000:])

@@ -1,0 +1,170 @@
+#!/usr/bin/env python3
+"""weir collect beside nfcapd on the same stream over UDP on loopback: rate without loss, CPU, octets at rest.
+
+collect.py BUILD [--rates R,…] [--seconds S]
+
+14 elements, 57 octets a record, 24 records a message of 1388 octets, one exporter. A rate holds when less than 0.1 % of
+what was sent is missing from what the program took in. CPU seconds are user and system time per million records: for
+weir the receiver (with the journal) and the loader (decode, ledger, Parquet) are processes of their own.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+RECORDS = 24
+
+
+def free_port():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def cpu_of(pid):
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+        words = f.read().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident(pid):
+    with open(f"/proc/{pid}/status", encoding="utf-8") as f:
+        return int(re.search(r"VmHWM:\s+(\d+)", f.read())[1]) / 1024
+
+
+def children(pid):
+    found = []
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+        for child in map(int, f.read().split()):
+            found += [child, *children(child)]
+    return found
+
+
+def send(build, port, rate, seconds):
+    out = subprocess.run([build / "tests/bench/bench_send", str(port), str(rate), str(seconds)], capture_output=True, text=True, check=True).stdout
+    sent, took = out.split()
+    return int(sent) * RECORDS, float(took)
+
+
+def metric(text, name, label=""):
+    return sum(float(v) for labels, v in re.findall(rf"^{name}(\{{.*\}})? (\S+)$", text, re.M) if label in labels)
+
+
+def weir(build, folder, rate, seconds):
+    port, http = free_port(), free_port()
+    argv = [build / "src/cmd/weir", "collect", "-q", "-l", f"Udp/127.0.0.1:{port}", "-s", folder / "store", "--http", f"127.0.0.1:{http}", "--workers", "1"]
+    with subprocess.Popen([str(w) for w in argv]) as p:
+        def get():
+            with urllib.request.urlopen(f"http://127.0.0.1:{http}/metrics", timeout=30) as answer:
+                return answer.read().decode()
+
+        for _ in range(200):
+            try:
+                get()
+                break
+            except OSError:
+                time.sleep(0.05)
+        sent, took = send(build, port, rate, seconds)
+        time.sleep(1.2)
+        text = get()
+        received = metric(text, "weir_journal_messages_total")
+        receive_cpu = cpu_of(p.pid)
+        while metric(text, "weir_process_read_messages_total", "loader") < received:
+            time.sleep(0.1)
+            text = get()
+        loaders = [c for c in children(p.pid) if Path(f"/proc/{c}/comm").read_text(encoding="utf-8").strip() == "loader"]
+        p.terminate()
+        loader_cpu, peak = 0.0, [resident(p.pid), 0.0]
+        while p.poll() is None:
+            try:
+                loader_cpu, peak[1] = cpu_of(loaders[0]), resident(loaders[0])
+            except (OSError, TypeError, IndexError):
+                pass
+            time.sleep(0.005)
+    manifest = json.loads((folder / "store/manifest.json").read_text(encoding="utf-8"))
+    rows = sum(q["records"] for q in manifest["partitions"])
+    octets = sum(q["octets"] for q in manifest["partitions"])
+    # One message in some thousands carries the template and no records.
+    taken = min(received * RECORDS, sent)
+    return {"sent": sent, "took": took, "kept": rows, "taken": taken, "receive": receive_cpu, "load": loader_cpu, "octets": octets, "mib": peak}
+
+
+def nfcapd(build, folder, rate, seconds):
+    port = free_port()
+    argv = ["nfcapd", "-w", folder, "-b", "127.0.0.1", "-p", str(port), "-t", "3600", "-B", str(16 << 20), "-y"]
+    with subprocess.Popen([str(w) for w in argv], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as p:
+        time.sleep(1.0)
+        sent, took = send(build, port, rate, seconds)
+        time.sleep(1.5)
+        cpu, peak = cpu_of(p.pid), [resident(p.pid), 0.0]
+        p.terminate()
+        p.wait(60)
+    rows = octets = 0
+    for path in folder.glob("nfcapd.2*"):
+        out = subprocess.run(["nfdump", "-I", "-r", path], capture_output=True, text=True, check=True).stdout
+        rows += int(re.search(r"^Flows: (\d+)", out, re.M)[1])
+        octets += path.stat().st_size
+    return {"sent": sent, "took": took, "kept": rows, "taken": rows, "receive": cpu, "load": 0.0, "octets": octets, "mib": peak}
+
+
+@contextlib.contextmanager
+def roomy_buffers():
+    """Every program gets the receive buffer that it asks for, where that can be arranged; put back afterwards."""
+    path = Path("/proc/sys/net/core/rmem_max")
+    before = path.read_text(encoding="ascii")
+    try:
+        path.write_text(str(max(int(before), 16 << 20)), encoding="ascii")
+    except OSError:
+        print("the receive buffer of nfcapd is bounded by net.core.rmem_max: no comparison of rates", file=sys.stderr)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            path.write_text(before, encoding="ascii")
+
+
+def row(program, rate, r):
+    lost = 100 * (1 - r["taken"] / r["sent"]) if r["sent"] else 100
+    taken = max(r["taken"], 1) / 1e6
+    print(
+        f"{program:<8} {rate / 1e6 if rate else 0:>7.2f} {r['sent'] / r['took'] / 1e6:>9.2f} {max(lost, 0):>8.3f} {r['receive'] / taken:>9.3f}"
+        f" {r['load'] / taken:>9.3f} {r['octets'] / max(r['kept'], 1):>8.1f} {r['mib'][0]:>6.0f} {r['mib'][1]:>6.0f}",
+        flush=True,
+    )
+    return lost < 0.1 and r["kept"] >= r["taken"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("build", type=Path)
+    parser.add_argument("--rates", default="500000,1000000,2000000,3000000,4000000,0")
+    parser.add_argument("--seconds", type=float, default=4.0)
+    args = parser.parse_args()
+    programs = [weir, nfcapd] if shutil.which("nfcapd") else [weir]
+    print(f"{'program':<8} {'asked M':>7} {'sent M/s':>9} {'lost %':>8} {'recv s/M':>9} {'load s/M':>9} {'octets':>8} {'MiB':>6} {'loader':>6}")
+    best = {}
+    for rate in map(int, args.rates.split(",")):
+        for program in programs:
+            with tempfile.TemporaryDirectory(prefix="weir-bench-") as folder, roomy_buffers():
+                r = program(args.build.resolve(), Path(folder), rate, args.seconds)
+                if row(program.__name__, rate, r):
+                    best[program.__name__] = max(best.get(program.__name__, 0), r["sent"] / r["took"] / 1e6)
+    for program, rate in best.items():
+        print(f"{program}: {rate:.2f} M records a second without loss")
+    if len(programs) == 1:
+        print("SKIP: nfcapd is not installed, so there is nothing to compare with")
+    return 0 if "weir" in best else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
