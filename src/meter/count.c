@@ -63,7 +63,9 @@ static uint32_t open_flow(struct meter *m, const struct flow_key *key, uint32_t 
 {
 	struct flow_store *s = &m->store;
 
-	if (s->active >= m->options.max_flows || !flow_index_reserve(&m->index))
+	const bool full = !(key->kind & KIND_DENIED) && s->active - s->denied >= m->options.max_flows;
+
+	if (full || !flow_index_reserve(&m->index))
 		meter_evict(m, time);
 
 	const uint32_t flow = flow_store_take(s, key);
@@ -91,10 +93,22 @@ static unsigned ended_before(const struct meter *m, uint32_t flow, const struct 
 	return meter_natural_end(m, flow, time);
 }
 
-/* Any packet, whatever state its flow is in. */
-static void count_with_care(struct meter *m, const struct flow_key *key, uint32_t hash,
-			    const struct packet_facts *facts, int64_t time)
+/* The frame was refused, and counted as such before it was seen here. */
+static bool was_refused(struct meter *m, const struct flow_key *key, const struct packet_facts *facts,
+			int64_t time)
 {
+	if (key->kind & KIND_DENIED || !owed_table_take(m->owed, key, facts, time))
+		return false;
+	meter_uncount(m, facts);
+	return true;
+}
+
+uint32_t meter_count_flow(struct meter *m, const struct flow_key *key, uint32_t hash,
+			  const struct packet_facts *facts, int64_t time)
+{
+	if (time < m->owed_until && was_refused(m, key, facts, time))
+		return FLOW_NONE;
+
 	uint32_t flow = flow_index_find(&m->index, hash, key, m->store.hot);
 
 	if (flow != FLOW_NONE) {
@@ -112,6 +126,8 @@ static void count_with_care(struct meter *m, const struct flow_key *key, uint32_
 
 	if (hot->packets > PACKETS_MANY)
 		meter_interim(m, flow);
+	if (time >= m->owed_until)
+		hot->state &= (uint16_t)~FLOW_OWED;
 	if (hot->state & FLOW_TOLD) {
 		hot->state &= (uint16_t)~FLOW_TOLD;
 		hot->last = m->store.cold[flow].first = time;
@@ -125,6 +141,7 @@ static void count_with_care(struct meter *m, const struct flow_key *key, uint32_
 	hot->tcp_flags |= facts->tcp_flags;
 	if (is_tcp_end(key, facts))
 		see_tcp_end(m, flow, key, facts, time);
+	return flow;
 }
 
 /* ---- the loops ---- */
@@ -157,7 +174,7 @@ static void count_packet(struct meter *m, const struct flow_key *key, uint32_t h
 	if (candidate != FLOW_NONE && count_quickly(m, &m->store.hot[candidate], key, facts, time))
 		return;
 	if (facts->packets > 0)
-		count_with_care(m, key, hash, facts, time);
+		meter_count_flow(m, key, hash, facts, time);
 	else if (is_tcp_end(key, facts))
 		see_tcp_end(m, FLOW_NONE, key, facts, time);
 }
@@ -168,7 +185,8 @@ static void tell_each(struct meter *m, const struct flow_key *keys, const struct
 {
 	for (uint32_t i = 0; i < n; i++) {
 		if (facts[i].packets > 0)
-			meter_tell_packet(m, &keys[i], &facts[i], meter_clock_to(m, facts[i].time.ns));
+			meter_tell_packet(m, &keys[i], &facts[i], DENIAL_NONE,
+					  meter_clock_to(m, facts[i].time.ns));
 	}
 }
 

@@ -37,6 +37,7 @@ void meter_tell(struct meter *m, uint32_t flow, enum flow_end_reason reason)
 		.packets = hot->packets,
 		.flow_id = m->options.first_flow_id + cold->number,
 		.tcp_flags = hot->tcp_flags,
+		.denial = hot->key.kind & KIND_DENIED ? m->store.denial[flow].told : DENIAL_NONE,
 		.class_of_service = (uint8_t)cold->class_of_service,
 		.end_reason = (uint8_t)reason,
 	};
@@ -45,7 +46,7 @@ void meter_tell(struct meter *m, uint32_t flow, enum flow_end_reason reason)
 }
 
 void meter_tell_packet(struct meter *m, const struct flow_key *key, const struct packet_facts *facts,
-		       int64_t time)
+		       uint16_t denial, int64_t time)
 {
 	struct flow_record r = {
 		.key = *key,
@@ -53,6 +54,7 @@ void meter_tell_packet(struct meter *m, const struct flow_key *key, const struct
 		.packets = facts->packets,
 		.flow_id = m->options.first_flow_id + m->flows_numbered++,
 		.tcp_flags = facts->tcp_flags,
+		.denial = denial,
 		.class_of_service = facts->class_of_service,
 		.end_reason = END_IDLE,
 	};
