@@ -9,29 +9,36 @@
  * further ones are counted into one flow for each observation point and direction. */
 #include "meter/state.h"
 
-/* Take `facts` out of a flow of the frames that were let through. False: it is not in there. */
+/* Nothing is left of what was counted. */
+void meter_empty(struct meter *m, uint32_t flow, uint32_t hash)
+{
+	if (m->store.hot[flow].state & FLOW_KNOWN) { /* its end is still to be told */
+		m->store.hot[flow].state |= FLOW_TOLD;
+		return;
+	}
+	flow_index_remove(&m->index, hash, flow);
+	flow_store_give_back(&m->store, flow);
+	m->statistics.withdrawn_flows++;
+}
+
+/* Take `facts` out of a flow of the frames that were let through. Frames of other sizes may be in there
+ * instead, and this one be on its way: then the counters are wrong until it comes, even below zero, and right
+ * from then on. False: the flow has not seen it. */
 static bool withdraw(struct meter *m, uint32_t flow, uint32_t hash, const struct packet_facts *facts,
 		     int64_t time)
 {
 	struct flow_hot *hot = &m->store.hot[flow];
 	const int64_t distance = time > hot->last ? time - hot->last : hot->last - time;
 
-	if (hot->state & FLOW_TOLD || distance >= OWED_NS || meter_natural_end(m, flow, time) != 0 ||
-	    hot->packets < facts->packets || hot->octets < facts->octets ||
-	    (hot->packets == facts->packets) != (hot->octets == facts->octets))
+	if (hot->state & FLOW_TOLD || distance >= OWED_NS || meter_natural_end(m, flow, time) != 0)
 		return false;
 	hot->packets -= facts->packets;
 	hot->octets -= facts->octets;
 	meter_uncount(m, facts);
-	if (hot->packets > 0)
-		return true;
-	if (hot->state & FLOW_KNOWN) { /* its end is still to be told */
-		hot->state |= FLOW_TOLD;
-	} else {
-		flow_index_remove(&m->index, hash, flow);
-		flow_store_give_back(&m->store, flow);
-		m->statistics.withdrawn_flows++;
-	}
+	if (hot->packets == 0 && hot->octets == 0)
+		meter_empty(m, flow, hash);
+	else if (flow_balance(hot) <= 0)
+		hot->state |= FLOW_OWED;
 	return true;
 }
 
@@ -51,12 +58,12 @@ static void reconcile(struct meter *m, const struct flow_key *key, const struct 
 	const uint32_t hash = flow_hash(&m->hasher, &seen);
 	const uint32_t flow = flow_index_find(&m->index, hash, &seen, m->store.hot);
 
+	if (time + OWED_NS > m->owed_until)
+		m->owed_until = time + OWED_NS;
 	if (flow != FLOW_NONE && withdraw(m, flow, hash, facts, time))
 		return;
 	if (!owed_table_add(m->owed, &seen, facts, time))
 		m->statistics.denied_unmatched++;
-	if (time + OWED_NS > m->owed_until)
-		m->owed_until = time + OWED_NS;
 	if (flow != FLOW_NONE)
 		m->store.hot[flow].state |= FLOW_OWED;
 }

@@ -91,7 +91,8 @@ unsigned meter_natural_end(const struct meter *m, uint32_t flow, int64_t time)
 static bool may_be_refused(const struct meter *m, uint32_t flow)
 {
 	return m->owed && !(m->store.hot[flow].key.kind & KIND_DENIED) &&
-	       m->clock.now - m->store.cold[flow].first < REFUSAL_NS;
+	       (flow_balance(&m->store.hot[flow]) <= 0 ||
+		m->clock.now - m->store.cold[flow].first < REFUSAL_NS);
 }
 
 /* `flow` is due to be looked at. */

@@ -43,11 +43,9 @@ void owed_table_free(struct owed_table *t)
 	free(t);
 }
 
-static struct debt *set_of(struct owed_table *t, const struct flow_key *key, uint32_t octets)
+static struct debt *set_of(struct owed_table *t, const struct flow_key *key)
 {
-	const uint32_t hash = flow_hash(t->hasher, key) ^ octets * 0x9e3779b1u;
-
-	return t->set[hash % SETS];
+	return t->set[flow_hash(t->hasher, key) % SETS];
 }
 
 /* Either of the two may be the earlier one. */
@@ -56,18 +54,18 @@ static bool fresh(const struct debt *d, int64_t time)
 	return d->frames > 0 && (time > d->time ? time - d->time : d->time - time) < OWED_NS;
 }
 
-static bool fits(const struct debt *d, const struct flow_key *key, uint32_t octets, int64_t time)
+static bool fits(const struct debt *d, const struct flow_key *key, int64_t time)
 {
-	return d->octets == octets && fresh(d, time) && flow_key_equal(&d->key, key);
+	return fresh(d, time) && flow_key_equal(&d->key, key);
 }
 
 bool owed_table_add(struct owed_table *t, const struct flow_key *key, const struct packet_facts *facts,
 		    int64_t time)
 {
-	struct debt *set = set_of(t, key, facts->octets), *use = &set[0];
+	struct debt *set = set_of(t, key), *use = &set[0];
 
 	for (unsigned i = 0; i < WAYS; i++) {
-		if (fits(&set[i], key, facts->octets, time)) {
+		if (set[i].octets == facts->octets && fits(&set[i], key, time)) {
 			set[i].frames++;
 			set[i].time = time;
 			return true;
@@ -81,15 +79,20 @@ bool owed_table_add(struct owed_table *t, const struct flow_key *key, const stru
 }
 
 bool owed_table_take(struct owed_table *t, const struct flow_key *key, const struct packet_facts *facts,
-		     int64_t time)
+		     int64_t time, bool *more)
 {
-	struct debt *set = set_of(t, key, facts->octets);
+	struct debt *set = set_of(t, key);
+	bool taken = false;
 
+	*more = false;
 	for (unsigned i = 0; i < WAYS; i++) {
-		if (fits(&set[i], key, facts->octets, time)) {
+		if (!fits(&set[i], key, time))
+			continue;
+		if (!taken && set[i].octets == facts->octets) {
 			set[i].frames--;
-			return true;
+			taken = true;
 		}
+		*more |= set[i].frames > 0;
 	}
-	return false;
+	return taken;
 }

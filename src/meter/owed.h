@@ -22,6 +22,6 @@ void owed_table_free(struct owed_table *table);
 bool owed_table_add(struct owed_table *table, const struct flow_key *key, const struct packet_facts *facts,
 		    int64_t time);
 
-/* A frame has come. True: it is one that was owed, and is no longer. */
+/* A frame has come. True: it is one that was owed, and is no longer. *more: others with this key are. */
 bool owed_table_take(struct owed_table *table, const struct flow_key *key, const struct packet_facts *facts,
-		     int64_t time);
+		     int64_t time, bool *more);

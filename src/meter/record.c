@@ -27,6 +27,22 @@ static void hand_over(struct meter *m, struct flow_record *r, int64_t first, int
 	m->sink(m->sink_arg, r);
 }
 
+/* Refused frames were taken out of a flow, and the ring has lost some of them. False: nothing is left to
+ * tell. */
+static bool settle(struct meter *m, const struct flow_hot *hot, struct flow_record *r)
+{
+	enum { SMALLEST = 20 }; /* octets of an IP packet */
+
+	if (flow_balance(hot) <= 0) {
+		r->packets = r->octets = 0;
+		m->statistics.withdrawn_flows += !(hot->state & FLOW_KNOWN);
+		return hot->state & FLOW_KNOWN;
+	}
+	if ((int64_t)r->octets < (int64_t)r->packets * SMALLEST)
+		r->octets = r->packets * SMALLEST;
+	return true;
+}
+
 void meter_tell(struct meter *m, uint32_t flow, enum flow_end_reason reason)
 {
 	const struct flow_hot *hot = &m->store.hot[flow];
@@ -42,6 +58,8 @@ void meter_tell(struct meter *m, uint32_t flow, enum flow_end_reason reason)
 		.end_reason = (uint8_t)reason,
 	};
 
+	if (hot->state & FLOW_OWED && !settle(m, hot, &r))
+		return;
 	hand_over(m, &r, hot->state & FLOW_TOLD ? hot->last : cold->first, hot->last);
 }
 

@@ -78,6 +78,9 @@ uint32_t meter_count_flow(struct meter *m, const struct flow_key *key, uint32_t 
 void meter_deny(struct meter *m, const struct flow_key *key, const struct packet_facts *facts,
 		uint16_t denial, uint64_t fingerprint);
 
+/* All packets of a flow have turned out to be refused. */
+void meter_empty(struct meter *m, uint32_t flow, uint32_t hash);
+
 /* What was counted is not to be. */
 void meter_uncount(struct meter *m, const struct packet_facts *facts);
 

@@ -33,7 +33,7 @@ enum {
 struct flow_hot {
 	_Alignas(64) struct flow_key key;
 	uint64_t octets;    /* since the last record */
-	uint32_t packets;   /* since the last record */
+	uint32_t packets;   /* since the last record; flow_balance */
 	uint16_t tcp_flags; /* since the last record */
 	uint16_t state;     /* FLOW_… */
 	int64_t last;       /* ns: latest packet since the last record, or before it while FLOW_TOLD */
@@ -89,6 +89,12 @@ static inline void flow_store_check_by(struct flow_store *s, uint32_t flow, uint
 		s->check_at[flow] = tick;
 	if (tick < s->due_in[flow / FLOW_BLOCK])
 		s->due_in[flow / FLOW_BLOCK] = tick;
+}
+
+/* Packets, less those that are to come and were refused. */
+static inline int32_t flow_balance(const struct flow_hot *hot)
+{
+	return (int32_t)hot->packets;
 }
 
 static inline bool flow_store_holds(const struct flow_store *s, uint32_t flow)
