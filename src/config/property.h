@@ -16,6 +16,8 @@ enum property_type {
 	PROPERTY_WORD,       /* one of `words`; its index is the value */
 	PROPERTY_COLLECTORS, /* a list of COLLECTOR */
 	PROPERTY_NAMES,      /* a list of interface names */
+	PROPERTY_GROUPS,     /* a list of NFLOG groups */
+	PROPERTY_PREFIXES,   /* a list of NFLOG prefixes and what they mean */
 };
 
 struct property_word {

@@ -208,10 +208,61 @@ static enum status add_point(struct profile *p, const struct value *v)
 	return OK;
 }
 
-/* Both kinds of list; a list in the profile stands for the whole list. */
+static enum status add_group(struct profile *p, const struct value *v)
+{
+	const double number = json_real_value(v->json);
+	struct settings *s = p->settings;
+
+	if (!json_is_real(v->json) || !is_whole(number) || number < 0 || number > UINT16_MAX)
+		return fail_value(p, v, "the number of an NFLOG group, 0 to 65535,");
+	if (s->nflog_count == NFLOG_GROUPS_MAX)
+		return fail(p, v->member.first.begin, "%s.%s: at most %d groups allowed", section,
+			    v->property, NFLOG_GROUPS_MAX);
+	for (uint32_t i = 0; i < s->nflog_count; i++)
+		if (s->nflog_group[i] == (uint16_t)number)
+			return fail(p, v->member.first.begin, "%s.%s: %u seen a second time; each group once",
+				    section, v->property, (unsigned)number);
+	s->nflog_group[s->nflog_count++] = (uint16_t)number;
+	return OK;
+}
+
+static enum status add_prefix(struct profile *p, const struct value *v)
+{
+	struct denial_prefixes *all = &p->settings->prefixes;
+	const char *text = plain_string(v->json);
+
+	if (all->count == DENIAL_PREFIXES_MAX)
+		return fail(p, v->member.first.begin, "%s.%s: at most %d prefixes allowed", section,
+			    v->property, DENIAL_PREFIXES_MAX);
+	if (!text || !denial_prefix_parse(&all->prefix[all->count], text))
+		return fail_value(p, v, "\"PREFIX=acl\", \"…=trust\", \"…=reject\" or \"…=other\"");
+	all->count++;
+	return OK;
+}
+
+static enum status add_element(struct profile *p, enum property_type type, const struct value *v)
+{
+	switch (type) {
+	case PROPERTY_NAMES: return add_point(p, v);
+	case PROPERTY_GROUPS: return add_group(p, v);
+	case PROPERTY_PREFIXES: return add_prefix(p, v);
+	default: return add_collector(p, v);
+	}
+}
+
+static void clear_list(struct settings *s, enum property_type type)
+{
+	switch (type) {
+	case PROPERTY_NAMES: s->point_count = 0; break;
+	case PROPERTY_GROUPS: s->nflog_count = 0; break;
+	case PROPERTY_PREFIXES: s->prefixes.count = 0; break;
+	default: s->exporter.collector_count = 0; break;
+	}
+}
+
+/* A list in the profile stands for the whole list. */
 static enum status read_list(struct profile *p, const struct property *property, const struct value *list)
 {
-	const bool names = property->type == PROPERTY_NAMES;
 	struct lexer elements = members_of(p->text, p->length, list->member.first.begin);
 	enum status status = OK;
 	struct value v;
@@ -220,10 +271,7 @@ static enum status read_list(struct profile *p, const struct property *property,
 	property_allowed(property, allowed, sizeof allowed);
 	if (!json_is_array(list->json))
 		return fail_value(p, list, allowed);
-	if (names)
-		p->settings->point_count = 0;
-	else
-		p->settings->exporter.collector_count = 0;
+	clear_list(p->settings, property->type);
 	for (unsigned i = 0; status == OK && member_next(&elements, &v.member); i++) {
 		json_t *json = decode(p, v.member.first.begin, v.member.end);
 
@@ -232,7 +280,7 @@ static enum status read_list(struct profile *p, const struct property *property,
 		snprintf(path, sizeof path, "%s[%u]", property->name, i);
 		v.property = path;
 		v.json = json;
-		status = names ? add_point(p, &v) : add_collector(p, &v);
+		status = add_element(p, property->type, &v);
 		json_decref(json);
 	}
 	return status;
@@ -245,6 +293,8 @@ static enum status read_value(struct profile *p, const struct property *property
 	case PROPERTY_NUMBER: return read_number(p, property, v);
 	case PROPERTY_WORD: return read_word(p, property, v);
 	case PROPERTY_COLLECTORS:
+	case PROPERTY_GROUPS:
+	case PROPERTY_PREFIXES:
 	case PROPERTY_NAMES: return read_list(p, property, v);
 	}
 	return OK;

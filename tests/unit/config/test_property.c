@@ -80,7 +80,7 @@ static void every_row_is_sound(void **state)
 	assert_in_range(property_count, 16, 64); /* settings.c remembers 64 */
 	for (size_t i = 0; i < property_count; i++) {
 		const struct property *p = &properties[i];
-		const bool list = p->type == PROPERTY_COLLECTORS || p->type == PROPERTY_NAMES;
+		const bool list = p->type == PROPERTY_COLLECTORS || p->type >= PROPERTY_NAMES;
 
 		assert_ptr_equal(property_find(p->name), p);
 		assert_true(list ? p->size == 0 : p->size <= 8 && p->scale >= 1);
