@@ -357,11 +357,10 @@ static enum status bind_groups(struct nflog *s, const char *spec, uint32_t snap,
 		s->group[s->group_count++] = (struct group){.number = (uint16_t)number};
 		const int error = bind_group(s, (uint16_t)number, snap);
 		if (error == EPERM)
-			return error_set(err, ERR_PERMISSION, "NFLOG group %lu: CAP_NET_ADMIN is missing",
-					 number);
-		if (error == EBUSY)
-			return error_set(err, ERR_SYSTEM, "NFLOG group %lu: another program listens to it",
-					 number);
+			return error_set(err, ERR_PERMISSION,
+					 "NFLOG group %lu: CAP_NET_ADMIN is missing, or another program "
+					 "listens to it",
+					 number); /* the kernel answers both alike */
 		if (error != 0)
 			return error_set(err, ERR_SYSTEM, "NFLOG group %lu: %s", number, strerror(error));
 		at = *end ? end + 1 : end;
