@@ -79,8 +79,13 @@ static void learn(struct meter *m, const struct flow_key *key, uint16_t denial)
 	const uint32_t hash = flow_hash(&m->hasher, key);
 	const uint32_t flow = flow_index_find(&m->index, hash, key, m->store.hot);
 
-	if (flow != FLOW_NONE && worth(m, denial) > worth(m, m->store.denial[flow].told))
-		m->store.denial[flow].told = denial;
+	if (flow == FLOW_NONE)
+		return;
+	struct flow_denial *d = &m->store.denial[flow];
+	if (worth(m, denial) > worth(m, d->told))
+		d->told = denial;
+	else if (d->other == d->told)
+		d->other = denial; /* next time it may be the first */
 }
 
 /* The open flow that a refused frame belongs to; one of another rule ends. */
@@ -88,7 +93,7 @@ static uint32_t find_denied(struct meter *m, const struct flow_key *key, uint32_
 {
 	const uint32_t flow = flow_index_find(&m->index, hash, key, m->store.hot);
 
-	if (flow == FLOW_NONE || m->store.denial[flow].first == denial ||
+	if (flow == FLOW_NONE || m->store.denial[flow].other == denial ||
 	    m->store.denial[flow].told == denial)
 		return flow;
 	meter_end_flow(m, flow, hash, END_DETECTED);
@@ -115,8 +120,8 @@ static void count_denied(struct meter *m, const struct flow_key *key, const stru
 	}
 	struct flow_denial *d = &m->store.denial[meter_count_flow(m, &to, hash, facts, time)];
 
-	if (d->first == DENIAL_NONE)
-		*d = (struct flow_denial){.first = denial, .told = denial};
+	if (d->other == DENIAL_NONE)
+		*d = (struct flow_denial){.other = denial, .told = denial};
 }
 
 void meter_deny(struct meter *m, const struct flow_key *key, const struct packet_facts *facts,

@@ -49,9 +49,9 @@ struct flow_cold {
 };
 _Static_assert(sizeof(struct flow_cold) == 16, "");
 
-/* Why the frames of a refused flow were: by the rule that was told first, and by the one that says most. */
+/* Why the frames of a refused flow were: what says most, and what else was told of them. */
 struct flow_denial {
-	uint16_t first, told; /* indices as in observe/denial.h */
+	uint16_t other, told; /* indices as in observe/denial.h */
 };
 
 struct flow_store {
