@@ -8,9 +8,10 @@
 enum {
 	SETS = 2048,
 	WAYS = 4,
-	TELLERS = 3,      /* denials told for one frame; of more the rest are repetitions */
-	IDENTIFYING = 64, /* octets: an IPv6 and a TCP header, and a little */
-	IPV4_TTL = 8,     /* and its checksum at 10 */
+	TELLERS = 3,        /* denials told for one frame; of more the rest are repetitions */
+	IDENTIFYING = 60,   /* octets: an IPv6 and a TCP header … */
+	IDENTIFYING_4 = 40, /* … or an IPv4 one: as much as every source has */
+	IPV4_TTL = 8,       /* and its checksum at 10 */
 	IPV4_CHECKSUM = 10,
 	IPV6_HOP_LIMIT = 7,
 };
@@ -39,10 +40,12 @@ void frame_table_free(struct frame_table *table)
 uint64_t frame_fingerprint(const struct packet *packet, uint64_t secret)
 {
 	uint8_t head[IDENTIFYING] = {0};
-	const size_t n = packet->captured < sizeof head ? packet->captured : sizeof head;
+	size_t n = packet->captured < sizeof head ? packet->captured : sizeof head;
 	const uint64_t place = (uint64_t)packet->point << 40 | (uint64_t)packet->direction << 32;
 
 	memcpy(head, packet->data, n);
+	if (packet->link == LINK_IP && head[0] >> 4 == 4 && n > IDENTIFYING_4)
+		n = IDENTIFYING_4;
 	if (packet->link == LINK_IP && head[0] >> 4 == 4) {
 		head[IPV4_TTL] = 0;
 		memset(head + IPV4_CHECKSUM, 0, 2);
