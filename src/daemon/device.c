@@ -18,7 +18,7 @@ static void prepare_for_refusals(struct settings *settings, const struct logger 
 {
 	struct meter_options *m = &settings->meter;
 
-	if (settings->nflog_count == 0)
+	if (settings->nflog_count == 0 && !settings->trace_rules)
 		return;
 	m->max_denied = settings->max_denied;
 	if (m->idle_ns < NS_PER_S || m->linger_ns < NS_PER_S)

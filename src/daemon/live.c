@@ -241,34 +241,37 @@ static void interface_list(const struct settings *settings, char *out, size_t si
 		used += (size_t)snprintf(out + used, size - used, "%s%s", i ? "," : "", settings->point[i]);
 }
 
-/* Sources of refused frames: without one the device does all else that it is for. */
-static void open_refused(struct device *device)
+/* A source of refused frames: without it the device does all else that it is for. */
+static void open_refused(struct device *device, const struct packet_source_type *type, const char *spec)
 {
 	const struct settings *settings = device->settings;
-	char groups[NFLOG_GROUPS_MAX * 8] = "";
 	const struct source_options options = {
-		.spec = groups,
+		.spec = spec,
 		.points = &device->points,
 		.log = &device->log,
 		.prefixes = settings->prefixes.count ? &settings->prefixes : NULL,
 	};
 	struct error err = {0};
-	size_t used = 0;
 
-	if (settings->nflog_count == 0)
-		return;
-	for (uint32_t i = 0; i < settings->nflog_count; i++)
-		used += (size_t)snprintf(groups + used, sizeof groups - used, "%s%u", i ? "," : "",
-					 settings->nflog_group[i]);
-	if (nflog_source.open(&device->source[device->source_count], &options, &err) == OK)
+	if (type->open(&device->source[device->source_count], &options, &err) == OK)
 		device->source_count++;
 	else
-		log_warn(&device->log, "refused frames are not told of: %s", err.text);
+		log_warn(&device->log, "refused frames are not told of by %s: %s", type->name, err.text);
+}
+
+static void group_list(const struct settings *settings, char *out, size_t size)
+{
+	size_t used = 0;
+
+	out[0] = 0;
+	for (uint32_t i = 0; i < settings->nflog_count && used < size; i++)
+		used += (size_t)snprintf(out + used, size - used, "%s%u", i ? "," : "",
+					 settings->nflog_group[i]);
 }
 
 static enum status open_sources(struct device *device, struct error *err)
 {
-	char interfaces[SETTINGS_POINTS_MAX * (POINT_NAME_MAX + 1)];
+	char interfaces[SETTINGS_POINTS_MAX * (POINT_NAME_MAX + 1)], groups[NFLOG_GROUPS_MAX * 8];
 	const struct source_options options = {
 		.spec = device->settings->point_count ? interfaces : NULL,
 		.points = &device->points,
@@ -282,7 +285,11 @@ static enum status open_sources(struct device *device, struct error *err)
 	if (status != OK)
 		return status;
 	device->source_count = 1;
-	open_refused(device);
+	group_list(device->settings, groups, sizeof groups);
+	if (device->settings->trace_rules)
+		open_refused(device, &nft_trace_source, NULL);
+	if (device->settings->nflog_count > 0)
+		open_refused(device, &nflog_source, groups);
 	return OK;
 }
 

@@ -88,6 +88,7 @@ struct packet_source {
 	const struct packet_source_type *type;
 };
 
-extern const struct packet_source_type capture_source;  /* pcap and pcapng files */
-extern const struct packet_source_type afpacket_source; /* TPACKET_V3 rings on live interfaces */
-extern const struct packet_source_type nflog_source;    /* NFLOG groups: refused frames only */
+extern const struct packet_source_type capture_source;   /* pcap and pcapng files */
+extern const struct packet_source_type afpacket_source;  /* TPACKET_V3 rings on live interfaces */
+extern const struct packet_source_type nflog_source;     /* NFLOG groups: refused frames only */
+extern const struct packet_source_type nft_trace_source; /* some refused frames, and which rule it was */

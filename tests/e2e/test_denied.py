@@ -4,6 +4,8 @@ import contextlib
 import json
 import os
 import random
+import re
+import signal
 import socket
 import struct
 import time
@@ -235,6 +237,77 @@ def test_reject():
     rule_set(rejecting)
 
 
+def silent(text):
+    """The same rules, which tell nobody."""
+    return re.sub(r'log prefix "[^"]*" group \d+ snaplen \d+ ', "", text)
+
+
+def our_tables(ns):
+    return [line for line in ns.run("nft", "list", "tables")[1].splitlines() if "weir" in line]
+
+
+def test_trace():
+    """Rules that log nothing: the kernel's trace says which one refused, and nothing of ours stays behind."""
+    lib.need("nft")
+    with lib.Lab() as lab:
+        ns = lab.namespace("trace")
+        sink = lib.UdpSink(lab, ns)
+        with lib.Tun(ns, "wtun") as tun:
+            tun.up("10.9.0.1/24", "fd09::1/64")
+            ns.run("nft", "-f", "-", stdin_text=silent(NETBIRD).replace("drop\n    }\n    chain netbird-acl-input-rules", 'drop comment "default"\n    }\n    chain netbird-acl-input-rules'))
+            foreign = ns.run("nft", "-a", "list", "table", "inet", "netbird")[1]
+            probe = lab.weir("probe", "-p", profile(lab, sink.spec(), NflogGroups=[], TraceRules=True), "--stats", netns=ns)
+            lib.wait_for("our table", lambda: our_tables(ns))
+            lib.wait_for("its rules", lambda: "nftrace" in ns.run("nft", "list", "ruleset")[1])
+            lib.equal(ns.run("nft", "-a", "list", "table", "inet", "netbird")[1], foreign, "the foreign table")
+            traffic(ns, tun, DENIED)
+            traffic(ns, tun, ALLOWED)
+            time.sleep(0.3)
+            probe.stop()
+            lib.equal(our_tables(ns), [], "tables of ours after the end")
+            flows = sink.flows()
+            lib.equal(sorted(map(name_of, ours(flows))), sorted(WANTED), "records of refused frames")
+            handle = re.search(r'drop comment "default" # handle (\d+)', foreign)[1]
+            for f in ours(flows):
+                chain = "netbird-acl-output" if f["flowDirection"] else "netbird-acl-input-filter"
+                lib.check(f["denialRuleName"].startswith(f"netbird/{chain}#"), f"rule: {f['denialRuleName']}")
+                if not f["flowDirection"]:
+                    lib.equal(f["denialRuleName"], f"netbird/{chain}#{handle} default", "handle and comment")
+                lib.equal((f["forwardingStatus"], f["firewallEvent"], f["droppedPacketDeltaCount"]), (130, 3, FRAMES), "status, event, packets")
+            check_allowed(flows, None, "trace")
+
+
+def test_trace_and_log():
+    """Both tell of a frame: one record, with the name that the log gives."""
+    lib.need("nft")
+    with lib.Lab() as lab:
+        ns = lab.namespace("both")
+        sink = lib.UdpSink(lab, ns)
+        with lib.Tun(ns, "wtun") as tun:
+            tun.up("10.9.0.1/24", "fd09::1/64")
+            rules = netbird(ns)
+            probe = start(lab, ns, sink.spec(), TraceRules=True)
+            lib.wait_for("our rules", lambda: "nftrace" in ns.run("nft", "list", "ruleset")[1])
+            traffic(ns, tun, DENIED)
+            time.sleep(0.3)
+            probe.stop()
+            check_denied(sink.flows(), rules, ns.index_of("wtun"), "both")
+            lib.equal(json.loads(probe.output())["denied"]["repeatedReports"], len(WANTED) * FRAMES, "repeated reports")
+
+
+def test_killed():
+    """SIGKILL: the kernel takes our table away."""
+    lib.need("nft")
+    with lib.Lab() as lab:
+        ns = lab.namespace("kill")
+        with lib.Tun(ns, "wtun") as tun:
+            tun.up("10.9.0.1/24")
+            probe = lab.weir("probe", "-p", profile(lab, "Udp/127.0.0.1:4739", NflogGroups=[], TraceRules=True), netns=ns)
+            lib.wait_for("our table", lambda: our_tables(ns))
+            probe.stop(expected=None, number=signal.SIGKILL)
+            lib.wait_for("no table", lambda: not our_tables(ns), 5)
+
+
 def resident(pid):
     with open(f"/proc/{pid}/status", encoding="ascii") as f:
         return next(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
@@ -292,7 +365,7 @@ def test_no_listener_allowed():
             sink = lib.UdpSink(lab, ns)
             start(lab, ns, sink.spec())
             second = lab.weir("probe", "-p", profile(lab, sink.spec()), netns=ns)
-            second.expect("refused frames are not told of: NFLOG group 5: .*another program listens to it")
+            second.expect("refused frames are not told of by nflog: NFLOG group 5: .*another program listens to it")
             second.stop()
 
 

@@ -10,6 +10,7 @@
     "MaxFlows": 65536,
     "NflogGroups": [ 5, 65535 ],
     "DeniedPrefixes": [ "NETBIRD-DROP =acl", "posture:=trust", "rejected" ],
+    "TraceRules": true,
     "MaxDeniedFlows": 4096,
     "EnterpriseNumber": 56506,
     "DscpKey": true,
