@@ -20,6 +20,7 @@ struct live {
 	struct device *device;
 	uv_loop_t loop;
 	uv_poll_t packets[DEVICE_SOURCES_MAX];
+	bool failed[DEVICE_SOURCES_MAX]; /* a source of refused frames that goes on no more */
 	uv_timer_t tick;
 	uv_idle_t more; /* runs while the exporter has more to send than one turn takes */
 	uv_signal_t terminate, interrupt;
@@ -72,6 +73,17 @@ static enum status read_batch(struct live *live, struct packet_source *source)
 	return OK;
 }
 
+/* Without a source of refused frames all else goes on. */
+static enum status give_up(struct live *live, uint32_t i)
+{
+	log_warn(&live->device->log, "refused frames are not told of any more by %s: %s",
+		 live->device->source[i]->type->name, live->error.text);
+	live->failed[i] = true;
+	if (!uv_is_closing((uv_handle_t *)&live->packets[i]))
+		uv_poll_stop(&live->packets[i]);
+	return AGAIN;
+}
+
 /* A batch of all frames; before it what is known of refused ones, so that few of those are taken for flows
  * that come and go. OK: there was something. */
 static enum status read_sources(struct live *live)
@@ -83,11 +95,13 @@ static enum status read_sources(struct live *live)
 		const int most = i == 0 ? 1 : REFUSED_PER_BATCH;
 		enum status status = OK;
 
-		for (int n = 0; n < most && status == OK; n++) {
+		for (int n = 0; n < most && status == OK && !live->failed[i]; n++) {
 			status = read_batch(live, device->source[i]);
 			if (status == OK)
 				result = OK;
 		}
+		if (status != OK && status != AGAIN && i > 0)
+			status = give_up(live, i);
 		if (status != OK && status != AGAIN)
 			return status;
 	}

@@ -208,8 +208,6 @@ static void make_room(struct exporter *e, const struct flow_record *newest)
 	release_ring(e);
 }
 
-static const struct denial_table no_denials;
-
 static size_t encode(struct exporter *e, const struct layout *layout, const struct flow_record *record,
 		     uint8_t *out)
 {
@@ -224,7 +222,7 @@ static size_t encode(struct exporter *e, const struct layout *layout, const stru
 			"for examples; EnterpriseNumber is a setting",
 			WEIR_PEN);
 	e->told_enterprise = true;
-	denied_record_of(&denied, record, e->context.points ? &e->context.points->denials : &no_denials);
+	denied_record_of(&denied, record, e->context.points ? &e->context.points->denials : NULL);
 	return encode_record(layout, &denied, out);
 }
 

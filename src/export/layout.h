@@ -36,7 +36,7 @@ struct denied_record {
 };
 _Static_assert(offsetof(struct denied_record, flow) == 0, "fields of a flow record are where they are in it");
 
-/* Fill *out from a record with KIND_DENIED. */
+/* Fill *out from a record with KIND_DENIED. No table: nothing is known. */
 void denied_record_of(struct denied_record *out, const struct flow_record *record,
 		      const struct denial_table *denials);
 

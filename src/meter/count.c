@@ -63,9 +63,10 @@ static uint32_t open_flow(struct meter *m, const struct flow_key *key, uint32_t 
 {
 	struct flow_store *s = &m->store;
 
-	const bool full = !(key->kind & KIND_DENIED) && s->active - s->denied >= m->options.max_flows;
+	const bool full = s->active - s->denied >= m->options.max_flows;
 
-	if (full || !flow_index_reserve(&m->index))
+	/* Refused flows have room of their own, which was looked for before. */
+	if (!(key->kind & KIND_DENIED) && (full || !flow_index_reserve(&m->index)))
 		meter_evict(m, time);
 
 	const uint32_t flow = flow_store_take(s, key);

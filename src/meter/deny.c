@@ -112,7 +112,8 @@ static void count_denied(struct meter *m, const struct flow_key *key, const stru
 	struct flow_key to = *key;
 	uint32_t hash = flow_hash(&m->hasher, &to);
 
-	if (find_denied(m, &to, hash, denial) == FLOW_NONE && m->store.denied >= m->options.max_denied) {
+	if (find_denied(m, &to, hash, denial) == FLOW_NONE &&
+	    (m->store.denied >= m->options.max_denied || !flow_index_reserve(&m->index))) {
 		to = overflow_key(key);
 		hash = flow_hash(&m->hasher, &to);
 		denial = DENIAL_OVERFLOW;

@@ -295,6 +295,9 @@ void meter_evict(struct meter *m, int64_t now)
 	const uint32_t wanted = allowed / 32 > 0 ? allowed / 32 : 1;
 	uint32_t left = 2 * wanted;
 
+	if (allowed == 0)
+		return;
+
 	m->evicted_until = oldest_until(m, wanted, now);
 	for (uint32_t flow = 0; flow < s->used && left > 0; flow++) {
 		if (s->hot[flow].last > m->evicted_until || s->hot[flow].key.kind & KIND_DENIED)

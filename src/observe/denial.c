@@ -41,7 +41,7 @@ const struct denial *denial_table_get(const struct denial_table *table, uint16_t
 {
 	if (index < DENIAL_FIRST)
 		return &fixed[index];
-	return index < table->count ? &table->denial[index] : &fixed[DENIAL_OTHER];
+	return table && index < table->count ? &table->denial[index] : &fixed[DENIAL_OTHER];
 }
 
 unsigned denial_worth(const struct denial *d)

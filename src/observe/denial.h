@@ -55,7 +55,7 @@ struct denial_table {
 uint16_t denial_table_add(struct denial_table *table, enum denial_reason reason, enum denial_class kind,
 			  const char *rule);
 
-/* The entry of an index; one that says nothing for an index that is not there. */
+/* The entry of an index; one that says nothing for an index that is not there, or without a table. */
 const struct denial *denial_table_get(const struct denial_table *table, uint16_t index);
 
 /* How much a denial says: of two for one frame the greater is told. */

@@ -23,6 +23,7 @@ enum {
 	KERNEL_OCTETS = 131072,          /* the most it puts into one */
 	MESSAGE_OCTETS = KERNEL_OCTETS + 32768,
 	RECEIVE_OCTETS = 16 << 20,
+	DATAGRAMS_PER_READ = 16,
 	SNAP_DEFAULT = 128, /* IPv6 with a few extension headers, and a TCP header */
 	REPLIES_MAX = 4096, /* messages that may come before the answer to a request */
 	IPV4_HEADER = 20,
@@ -299,8 +300,11 @@ static enum status nflog_read(struct packet_source *source, struct packet_batch 
 
 	batch->count = 0;
 	batch->to_wall = wall_now().ns - now;
-	while (batch->count == 0) {
+	for (int n = 0; batch->count == 0; n++) {
 		if (s->left == 0) {
+			if (n == DATAGRAMS_PER_READ) /* of others' logs: the rest waits for its turn */
+				return AGAIN;
+
 			const enum status status = receive(s, err);
 
 			if (status != OK)

@@ -22,6 +22,7 @@
 enum {
 	MESSAGE_OCTETS = 1 << 16,
 	RECEIVE_OCTETS = 4 << 20,
+	MESSAGES_PER_READ = 2048,
 	FRAMES_MAX = 1024, /* that are being traced; a power of two */
 	RULES_MAX = 512,   /* of others that are remembered */
 	HEADER_MAX = 60,   /* network and transport header, as the kernel tells them */
@@ -266,7 +267,7 @@ static enum status trace_read(struct packet_source *source, struct packet_batch 
 
 	batch->count = 0;
 	batch->to_wall = wall_now().ns - now;
-	while (batch->count < PACKET_BATCH_MAX) {
+	for (int i = 0; i < MESSAGES_PER_READ && batch->count < PACKET_BATCH_MAX; i++) {
 		const ssize_t n = mnl_socket_recvfrom(s->socket, s->message, sizeof s->message);
 		const struct nlmsghdr *h = (const struct nlmsghdr *)s->message;
 

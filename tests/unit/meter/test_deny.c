@@ -320,6 +320,40 @@ static void test_every_packet_a_flow(void **state)
 	harness_free(h);
 }
 
+/* A rule refuses the second fragment alone: its ports are those of the first one, as the interface saw it. */
+static void test_fragments(void **state)
+{
+	struct harness *h = deny_harness(&default_options, 10);
+	struct flow_key key = udp_key(1), part = key;
+	struct packet_facts facts[] = {{.time = {NS_PER_S},
+					.octets = 100,
+					.packets = 1,
+					.fragment_id = 7,
+					.fragment = FRAGMENT_FIRST},
+				       {.time = {NS_PER_S},
+					.octets = 60,
+					.packets = 1,
+					.fragment_id = 7,
+					.fragment = FRAGMENT_LATER}};
+
+	part.source_port = part.destination_port = 0;
+	part.kind &= (uint8_t)~KIND_PORTS;
+	for (int i = 0; i < 2; i++) {
+		struct flow_key seen = i == 0 ? key : part;
+
+		assert_true(meter_classify(h->meter, &seen, &facts[i]));
+		meter_count(h->meter, &seen, &facts[i], 1, 0);
+	}
+	part.kind |= KIND_DENIED;
+	assert_true(meter_classify(h->meter, &part, &facts[1]));
+	assert_int_equal(part.kind, key.kind | KIND_DENIED);
+	meter_deny(h->meter, &part, &facts[1], RULE_A, 1);
+	meter_flush(h->meter);
+	expect(h, "fragments", false, (struct sum){1, 1, 100});
+	expect(h, "fragments", true, (struct sum){1, 1, 60, 1, 60});
+	harness_free(h);
+}
+
 static void test_frames_from_a_source(void **state)
 {
 	uint8_t octets[40] = {0x45, 0, 0, 40, 0, 7, 0, 0, 64, 6, 1, 2, 10, 0, 0, 1, 10, 0, 0, 2, 0x12, 0x34};
@@ -360,6 +394,7 @@ int main(void)
 		cmocka_unit_test(test_equal_frames),
 		cmocka_unit_test(test_interim_records),
 		cmocka_unit_test(test_every_packet_a_flow),
+		cmocka_unit_test(test_fragments),
 		cmocka_unit_test(test_frames_from_a_source),
 	};
 
