@@ -21,13 +21,37 @@ static const char *text_of(const struct property *p, const struct settings *s)
 /* Lists count their elements, a text is there or not; all else is its value. */
 static int64_t value_of(const struct property *p, const struct settings *s)
 {
-	if (p->type == PROPERTY_COLLECTORS)
-		return s->exporter.collector_count;
-	if (p->type == PROPERTY_ALLOWED)
-		return s->exporter.tls.allowed_count;
-	if (p->type == PROPERTY_TEXT)
-		return *text_of(p, s) != 0;
-	return p->type == PROPERTY_NAMES ? s->point_count : property_get(p, s);
+	switch (p->type) {
+	case PROPERTY_COLLECTORS: return s->exporter.collector_count;
+	case PROPERTY_NAMES: return s->point_count;
+	case PROPERTY_ALLOWED: return s->exporter.tls.allowed_count;
+	case PROPERTY_TEXT: return *text_of(p, s) != 0;
+	case PROPERTY_GROUPS: return s->nflog_count;
+	case PROPERTY_PREFIXES: return s->prefixes.count;
+	default: return property_get(p, s);
+	}
+}
+
+static const char *prefix_meaning(const struct denial_prefix *p)
+{
+	if (p->reason == REASON_REJECTED)
+		return "reject";
+	return p->kind == CLASS_TRUST ? "trust" : p->kind == CLASS_ACL ? "acl" : "other";
+}
+
+static void print_element(const struct property *p, const struct settings *s, int64_t i, char *out,
+			  size_t size)
+{
+	switch (p->type) {
+	case PROPERTY_COLLECTORS: endpoint_print(&s->exporter.collector[i], out, size); break;
+	case PROPERTY_GROUPS: snprintf(out, size, "%u", s->nflog_group[i]); break;
+	case PROPERTY_PREFIXES:
+		snprintf(out, size, "%s=%s", s->prefixes.prefix[i].text,
+			 prefix_meaning(&s->prefixes.prefix[i]));
+		break;
+	case PROPERTY_ALLOWED: snprintf(out, size, "%s", s->exporter.tls.allowed[i]); break;
+	default: snprintf(out, size, "%s", s->point[i]); break;
+	}
 }
 
 static void print_list(const struct property *p, const struct settings *s, char *out, size_t size)
@@ -39,11 +63,7 @@ static void print_list(const struct property *p, const struct settings *s, char 
 	for (int64_t i = 0; i < count && used < size; i++) {
 		char one[320];
 
-		if (p->type == PROPERTY_COLLECTORS)
-			endpoint_print(&s->exporter.collector[i], one, sizeof one);
-		else
-			snprintf(one, sizeof one, "%s",
-				 p->type == PROPERTY_NAMES ? s->point[i] : s->exporter.tls.allowed[i]);
+		print_element(p, s, i, one, sizeof one);
 		used += (size_t)snprintf(out + used, size - used, "%s%s", i ? ", " : "", one);
 	}
 }
@@ -61,6 +81,8 @@ static void print_value(const struct property *p, const struct settings *s, char
 	case PROPERTY_TEXT: snprintf(out, size, "%s", value ? text_of(p, s) : "none"); break;
 	case PROPERTY_COLLECTORS:
 	case PROPERTY_ALLOWED:
+	case PROPERTY_GROUPS:
+	case PROPERTY_PREFIXES:
 	case PROPERTY_NAMES: print_list(p, s, out, size); break;
 	case PROPERTY_OBJECT: break; /* its own rows follow */
 	}

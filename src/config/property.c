@@ -48,6 +48,15 @@ const struct property properties[] = {
 	 .zero = "a TCP flow ends with the packet that closes it"},
 	{"MaxFlows", PROPERTY_NUMBER, "flows", 16, 1 << 26, 1 << 20, AT(meter.max_flows),
 	 .meaning = "open flows at most; about 112 octets of memory each, once used"},
+	{"NflogGroups", PROPERTY_GROUPS, .meaning = "NFLOG groups that rules tell of refused frames by",
+	 .zero = "refused frames are not told from others"},
+	{"DeniedPrefixes", PROPERTY_PREFIXES, .meaning = "log prefixes that mean a refusal",
+	 .zero = "acl: trust: drop: deny: reject:"},
+	{"TraceRules", PROPERTY_FLAG, .standard = 0, AT(trace_rules),
+	 .meaning = "the rules of other programs are traced: which of them refuse frames",
+	 .zero = "rules that log nothing are not asked"},
+	{"MaxDeniedFlows", PROPERTY_NUMBER, "flows", 16, 1 << 24, 1 << 16, AT(max_denied),
+	 .meaning = "open flows of refused frames at most, besides MaxFlows"},
 	{"DscpKey", PROPERTY_FLAG, .standard = 0, AT(meter.dscp_key),
 	 .meaning = "packets with another DSCP are another flow", .zero = "DSCP does not tell flows apart"},
 	{"TemplateRefresh", PROPERTY_NUMBER, "milliseconds", 1000, DAY_MS, 60000,
@@ -67,6 +76,8 @@ const struct property properties[] = {
 	 .zero = "records over SCTP are sent however long it takes"},
 	{"MaxMessageSize", PROPERTY_NUMBER, "octets", 464, 65535, 1400, AT(exporter.max_message),
 	 .meaning = "an IPFIX Message at most; less where the path to the collector takes less"},
+	{"EnterpriseNumber", PROPERTY_NUMBER, NULL, 1, UINT32_MAX, 32473, AT(exporter.enterprise),
+	 .meaning = "whose our own information elements are; 32473 is the number for examples"},
 	{"ObservationDomainId", PROPERTY_NUMBER, NULL, 0, UINT32_MAX, 0, AT(exporter.domain),
 	 .meaning = "names this exporter in every message", .zero = "chosen at start"},
 	{"RingSize", PROPERTY_NUMBER, "octets", 65536, 1 << 30, 0, AT(ring_octets),
@@ -229,6 +240,8 @@ void property_allowed(const struct property *p, char *out, size_t size)
 			 p->unit ? p->unit : "", p->unit ? ")" : "");
 		break;
 	case PROPERTY_COLLECTORS: snprintf(out, size, "a list of collectors [ \"Udp/HOST:PORT\", … ]"); break;
+	case PROPERTY_GROUPS: snprintf(out, size, "a list of numbers from 0 to 65535 [ 5, … ]"); break;
+	case PROPERTY_PREFIXES: snprintf(out, size, "a list of prefixes [ \"acl:=acl\", … ]"); break;
 	case PROPERTY_NAMES: snprintf(out, size, "a list of interface names [ \"wg0\", … ]"); break;
 	case PROPERTY_TEXT: snprintf(out, size, "a string (%s)", p->unit); break;
 	case PROPERTY_ALLOWED:

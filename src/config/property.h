@@ -20,6 +20,8 @@ enum property_type {
 	PROPERTY_TEXT,       /* a string; `unit` says of what kind */
 	PROPERTY_ALLOWED,    /* a list of names in certificates */
 	PROPERTY_OBJECT,     /* properties of its own: the rows "NAME.…" behind it */
+	PROPERTY_GROUPS,     /* a list of NFLOG groups */
+	PROPERTY_PREFIXES,   /* a list of NFLOG prefixes and what they mean */
 };
 
 struct property_word {

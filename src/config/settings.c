@@ -222,24 +222,61 @@ static enum status add_allowed(struct profile *p, const struct value *v)
 	return OK;
 }
 
-static void empty_list(struct settings *s, enum property_type type)
+static enum status add_group(struct profile *p, const struct value *v)
 {
-	if (type == PROPERTY_NAMES)
-		s->point_count = 0;
-	else if (type == PROPERTY_ALLOWED)
-		s->exporter.tls.allowed_count = 0;
-	else
-		s->exporter.collector_count = 0;
+	const double number = json_real_value(v->json);
+	struct settings *s = p->settings;
+
+	if (!json_is_real(v->json) || !is_whole(number) || number < 0 || number > UINT16_MAX)
+		return fail_value(p, v, "the number of an NFLOG group, 0 to 65535,");
+	if (s->nflog_count == NFLOG_GROUPS_MAX)
+		return fail(p, v->member.first.begin, "%s.%s: at most %d groups allowed", section,
+			    v->property, NFLOG_GROUPS_MAX);
+	for (uint32_t i = 0; i < s->nflog_count; i++)
+		if (s->nflog_group[i] == (uint16_t)number)
+			return fail(p, v->member.first.begin, "%s.%s: %u seen a second time; each group once",
+				    section, v->property, (unsigned)number);
+	s->nflog_group[s->nflog_count++] = (uint16_t)number;
+	return OK;
+}
+
+static enum status add_prefix(struct profile *p, const struct value *v)
+{
+	struct denial_prefixes *all = &p->settings->prefixes;
+	const char *text = plain_string(v->json);
+
+	if (all->count == DENIAL_PREFIXES_MAX)
+		return fail(p, v->member.first.begin, "%s.%s: at most %d prefixes allowed", section,
+			    v->property, DENIAL_PREFIXES_MAX);
+	if (!text || !denial_prefix_parse(&all->prefix[all->count], text))
+		return fail_value(p, v, "\"PREFIX=acl\", \"…=trust\", \"…=reject\" or \"…=other\"");
+	all->count++;
+	return OK;
 }
 
 static enum status add_element(struct profile *p, enum property_type type, const struct value *v)
 {
-	if (type == PROPERTY_NAMES)
-		return add_point(p, v);
-	return type == PROPERTY_ALLOWED ? add_allowed(p, v) : add_collector(p, v);
+	switch (type) {
+	case PROPERTY_NAMES: return add_point(p, v);
+	case PROPERTY_GROUPS: return add_group(p, v);
+	case PROPERTY_PREFIXES: return add_prefix(p, v);
+	case PROPERTY_ALLOWED: return add_allowed(p, v);
+	default: return add_collector(p, v);
+	}
 }
 
-/* All kinds of list; a list in the profile stands for the whole list. */
+static void clear_list(struct settings *s, enum property_type type)
+{
+	switch (type) {
+	case PROPERTY_NAMES: s->point_count = 0; break;
+	case PROPERTY_GROUPS: s->nflog_count = 0; break;
+	case PROPERTY_PREFIXES: s->prefixes.count = 0; break;
+	case PROPERTY_ALLOWED: s->exporter.tls.allowed_count = 0; break;
+	default: s->exporter.collector_count = 0; break;
+	}
+}
+
+/* A list in the profile stands for the whole list. */
 static enum status read_list(struct profile *p, const struct property *property, const struct value *list)
 {
 	struct lexer elements = members_of(p->text, p->length, list->member.first.begin);
@@ -250,7 +287,7 @@ static enum status read_list(struct profile *p, const struct property *property,
 	property_allowed(property, allowed, sizeof allowed);
 	if (!json_is_array(list->json))
 		return fail_value(p, list, allowed);
-	empty_list(p->settings, property->type);
+	clear_list(p->settings, property->type);
 	for (unsigned i = 0; status == OK && member_next(&elements, &v.member); i++) {
 		json_t *json = decode(p, v.member.first.begin, v.member.end);
 
@@ -295,6 +332,8 @@ static enum status read_value(struct profile *p, const struct property *property
 					       : fail_value(p, v, "an object { … }");
 	case PROPERTY_COLLECTORS:
 	case PROPERTY_ALLOWED:
+	case PROPERTY_GROUPS:
+	case PROPERTY_PREFIXES:
 	case PROPERTY_NAMES: return read_list(p, property, v);
 	}
 	return OK;

@@ -16,6 +16,11 @@ struct settings {
 	struct exporter_options exporter;
 	uint32_t point_count; /* 0: every overlay interface that is up */
 	char point[SETTINGS_POINTS_MAX][POINT_NAME_MAX];
+	uint32_t nflog_count; /* 0: refused frames are not told of */
+	uint16_t nflog_group[NFLOG_GROUPS_MAX];
+	bool trace_rules;
+	struct denial_prefixes prefixes;   /* none: the usual ones */
+	uint32_t max_denied;               /* for meter.max_denied, once there is a source */
 	uint32_t ring_octets, snap_octets; /* packet sources; 0 = their default */
 	bool warn_interval;                /* Interval is neither 0 nor a multiple of 60000: say so */
 };

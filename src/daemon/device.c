@@ -13,6 +13,21 @@ static bool only_files(const struct exporter_options *options)
 	return true;
 }
 
+/* A frame and its refusal are told within a second of each other: no flow may end sooner. */
+static void prepare_for_refusals(struct settings *settings, const struct logger *log)
+{
+	struct meter_options *m = &settings->meter;
+
+	if (settings->nflog_count == 0 && !settings->trace_rules)
+		return;
+	m->max_denied = settings->max_denied;
+	if (m->idle_ns < NS_PER_S || m->linger_ns < NS_PER_S)
+		log_warn(log,
+			 "IdleTimeout and TcpLinger are at least 1000 ms where refused frames are told of");
+	m->idle_ns = m->idle_ns < NS_PER_S ? NS_PER_S : m->idle_ns;
+	m->linger_ns = m->linger_ns < NS_PER_S ? NS_PER_S : m->linger_ns;
+}
+
 enum status device_init(struct device *device, struct settings *settings, const struct logger *log,
 			struct error *err)
 {
@@ -22,6 +37,7 @@ enum status device_init(struct device *device, struct settings *settings, const 
 	device->settings = settings;
 	device->log = *log;
 	device->domain_hold = -1;
+	prepare_for_refusals(settings, log);
 	if (settings->exporter.domain == 0)
 		settings->exporter.domain =
 			only_files(&settings->exporter) ? 1 : domain_claim(&device->domain_hold);
@@ -38,13 +54,15 @@ enum status device_init(struct device *device, struct settings *settings, const 
 
 void device_fini(struct device *device)
 {
-	if (device->source)
-		device->source->type->close(device->source);
+	while (device->source_count > 0) {
+		struct packet_source *source = device->source[--device->source_count];
+
+		source->type->close(source);
+	}
 	meter_free(device->meter);
 	exporter_free(device->exporter);
 	if (device->domain_hold >= 0)
 		close(device->domain_hold);
-	device->source = NULL;
 	device->meter = NULL;
 	device->exporter = NULL;
 	device->domain_hold = -1;
@@ -58,7 +76,7 @@ void device_update_control(struct device *device)
 	};
 
 	meter_statistics(device->meter, &control.meter);
-	if (device->source)
-		device->source->type->statistics(device->source, &control.source);
+	if (device->source_count > 0) /* what others lose was seen by this one */
+		device->source[0]->type->statistics(device->source[0], &control.source);
 	exporter_control(device->exporter, &control);
 }

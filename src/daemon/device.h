@@ -12,15 +12,19 @@
 #include "observe/point.h"
 #include "observe/source.h"
 
+enum { DEVICE_SOURCES_MAX = 4 };
+
 struct device {
 	const struct settings *settings; /* borrowed */
 	struct logger log;
 	struct point_table points;
 	struct meter *meter;
 	struct exporter *exporter;
-	struct packet_source *source;
-	int domain_hold;         /* see domain_claim */
-	uint64_t reported_drops; /* what the log has already told */
+	uint32_t source_count;
+	struct packet_source *source[DEVICE_SOURCES_MAX]; /* the first sees all frames; the others tell of
+							     refused ones */
+	int domain_hold;                                  /* see domain_claim */
+	uint64_t reported_drops[DEVICE_SOURCES_MAX];      /* what the log has already told */
 };
 
 /* Make the meter and the exporter of `settings` (which must outlive the device). A domain of 0 is chosen

@@ -1,6 +1,7 @@
 /* live.c: the device over live interfaces: one event loop, phases visible. */
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
@@ -10,13 +11,16 @@
 enum {
 	TICK_MS = 250,          /* expiry and sending never wait longer */
 	BATCHES_PER_TURN = 64,  /* then signals and timers get their turn */
+	REFUSED_PER_BATCH = 4,  /* batches of refused frames for one of all frames */
+	LAST_WORDS_MS = 100,    /* for the kernel to tell of what was refused just now */
 	CONTROL_EVERY_TICKS = 4 /* counters reach the exporter once a second */
 };
 
 struct live {
 	struct device *device;
 	uv_loop_t loop;
-	uv_poll_t packets;
+	uv_poll_t packets[DEVICE_SOURCES_MAX];
+	bool failed[DEVICE_SOURCES_MAX]; /* a source of refused frames that goes on no more */
 	uv_timer_t tick;
 	uv_idle_t more; /* runs while the exporter has more to send than one turn takes */
 	uv_signal_t terminate, interrupt;
@@ -29,12 +33,11 @@ struct live {
 static void on_more(uv_idle_t *idle);
 
 /* Interfaces came, went or changed: close the flows of what is gone, tell the collectors. */
-static void take_events(struct device *device)
+static void take_events(struct device *device, struct packet_source *source)
 {
-	const struct packet_source_type *type = device->source->type;
 	struct point_event event;
 
-	while (type->next_event && type->next_event(device->source, &event)) {
+	while (source->type->next_event && source->type->next_event(source, &event)) {
 		if (event.change == POINT_DOWN)
 			meter_flush_point(device->meter, event.point);
 		else
@@ -56,21 +59,62 @@ static void on_more(uv_idle_t *idle)
 	serve_exporter(idle->data);
 }
 
+static enum status read_batch(struct live *live, struct packet_source *source)
+{
+	struct device *device = live->device;
+	enum status status;
+
+	take_events(device, source);
+	status = source->type->read(source, &live->batch, &live->error);
+	if (status != OK)
+		return status;
+	meter_observe(device->meter, &live->batch);
+	source->type->release(source, &live->batch);
+	return OK;
+}
+
+/* Without a source of refused frames all else goes on. */
+static enum status give_up(struct live *live, uint32_t i)
+{
+	log_warn(&live->device->log, "refused frames are not told of any more by %s: %s",
+		 live->device->source[i]->type->name, live->error.text);
+	live->failed[i] = true;
+	if (!uv_is_closing((uv_handle_t *)&live->packets[i]))
+		uv_poll_stop(&live->packets[i]);
+	return AGAIN;
+}
+
+/* A batch of all frames; before it what is known of refused ones, so that few of those are taken for flows
+ * that come and go. OK: there was something. */
+static enum status read_sources(struct live *live)
+{
+	struct device *device = live->device;
+	enum status result = AGAIN;
+
+	for (uint32_t i = device->source_count; i-- > 0;) {
+		const int most = i == 0 ? 1 : REFUSED_PER_BATCH;
+		enum status status = OK;
+
+		for (int n = 0; n < most && status == OK && !live->failed[i]; n++) {
+			status = read_batch(live, device->source[i]);
+			if (status == OK)
+				result = OK;
+		}
+		if (status != OK && status != AGAIN && i > 0)
+			status = give_up(live, i);
+		if (status != OK && status != AGAIN)
+			return status;
+	}
+	return result;
+}
+
 static void on_packets(uv_poll_t *handle, int status, int events)
 {
 	struct live *live = handle->data;
-	struct device *device = live->device;
-	const struct packet_source_type *type = device->source->type;
 	enum status read = OK;
 
-	for (int n = 0; n < BATCHES_PER_TURN; n++) {
-		take_events(device);
-		read = type->read(device->source, &live->batch, &live->error);
-		if (read != OK)
-			break;
-		meter_observe(device->meter, &live->batch);
-		type->release(device->source, &live->batch);
-	}
+	for (int n = 0; n < BATCHES_PER_TURN && read == OK; n++)
+		read = read_sources(live);
 	serve_exporter(live);
 	if (read != OK && read != AGAIN) {
 		live->status = read;
@@ -81,29 +125,33 @@ static void on_packets(uv_poll_t *handle, int status, int events)
 /* The kernel dropped packets before we could read them: say so when it happens, with the sum so far. */
 static void report_drops(struct device *device)
 {
-	struct source_statistics s;
+	for (uint32_t i = 0; i < device->source_count; i++) {
+		struct source_statistics s;
 
-	device->source->type->statistics(device->source, &s);
-	if (s.dropped_packets > device->reported_drops)
-		log_warn(&device->log,
-			 "%" PRIu64 " packets lost in the kernel's ring (%" PRIu64
-			 " since the start); RingSize is a setting",
-			 s.dropped_packets - device->reported_drops, s.dropped_packets);
-	device->reported_drops = s.dropped_packets;
+		device->source[i]->type->statistics(device->source[i], &s);
+		if (s.dropped_packets > device->reported_drops[i])
+			log_warn(&device->log,
+				 "%" PRIu64 " packets lost in the kernel's %s (%" PRIu64
+				 " since the start)%s",
+				 s.dropped_packets - device->reported_drops[i],
+				 i == 0 ? "ring" : "queue of refused frames", s.dropped_packets,
+				 i == 0 ? "; RingSize is a setting" : "");
+		device->reported_drops[i] = s.dropped_packets;
+	}
 }
 
 /* What we send to collectors is not traffic of the overlay's users. Addresses are asked for again, because a
  * session may get a new one. */
 static void exclude_own_traffic(struct device *device)
 {
-	const struct packet_source_type *type = device->source->type;
+	struct packet_source *source = device->source[0];
 
-	for (uint32_t i = 0; type->exclude && i < exporter_session_count(device->exporter); i++) {
+	for (uint32_t i = 0; source->type->exclude && i < exporter_session_count(device->exporter); i++) {
 		struct sockaddr_storage local, remote;
 
 		if (exporter_session_addresses(device->exporter, i, &local, &remote))
-			(void)type->exclude(device->source, (struct sockaddr *)&local,
-					    (struct sockaddr *)&remote);
+			(void)source->type->exclude(source, (struct sockaddr *)&local,
+						    (struct sockaddr *)&remote);
 	}
 }
 
@@ -112,7 +160,8 @@ static void on_tick(uv_timer_t *timer)
 	struct live *live = timer->data;
 	struct device *device = live->device;
 
-	take_events(device);
+	for (uint32_t i = 0; i < device->source_count; i++)
+		take_events(device, device->source[i]);
 	meter_advance(device->meter, mono_now(), wall_now().ns - mono_now().ns);
 	if (++live->ticks % CONTROL_EVERY_TICKS == 0) {
 		device_update_control(device);
@@ -130,19 +179,30 @@ static void on_signal(uv_signal_t *signal, int number)
 	uv_stop(&live->loop);
 }
 
+static int start_polls(struct live *live)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < live->device->source_count && r >= 0; i++) {
+		struct packet_source *source = live->device->source[i];
+
+		live->packets[i].data = live;
+		r = uv_poll_init(&live->loop, &live->packets[i], source->type->poll_fd(source));
+		if (r >= 0)
+			r = uv_poll_start(&live->packets[i], UV_READABLE, on_packets);
+	}
+	return r;
+}
+
 static int start_handles(struct live *live)
 {
-	const int fd = live->device->source->type->poll_fd(live->device->source);
 	int r;
 
-	live->packets.data = live->tick.data = live->more.data = live->terminate.data = live->interrupt.data =
-		live;
-	if ((r = uv_poll_init(&live->loop, &live->packets, fd)) < 0 ||
-	    (r = uv_timer_init(&live->loop, &live->tick)) < 0 ||
+	live->tick.data = live->more.data = live->terminate.data = live->interrupt.data = live;
+	if ((r = uv_timer_init(&live->loop, &live->tick)) < 0 ||
 	    (r = uv_idle_init(&live->loop, &live->more)) < 0 ||
 	    (r = uv_signal_init(&live->loop, &live->terminate)) < 0 ||
-	    (r = uv_signal_init(&live->loop, &live->interrupt)) < 0 ||
-	    (r = uv_poll_start(&live->packets, UV_READABLE, on_packets)) < 0 ||
+	    (r = uv_signal_init(&live->loop, &live->interrupt)) < 0 || (r = start_polls(live)) < 0 ||
 	    (r = uv_timer_start(&live->tick, on_tick, TICK_MS, TICK_MS)) < 0 ||
 	    (r = uv_signal_start(&live->terminate, on_signal, SIGTERM)) < 0 ||
 	    (r = uv_signal_start(&live->interrupt, on_signal, SIGINT)) < 0)
@@ -159,15 +219,10 @@ static void close_handle(uv_handle_t *handle, void *arg)
  * keep coming. */
 static void drain(struct live *live)
 {
-	const struct packet_source_type *type = live->device->source->type;
-
-	for (int n = 0; n < BATCHES_PER_TURN * 16; n++) {
-		take_events(live->device);
-		if (type->read(live->device->source, &live->batch, NULL) != OK)
-			break;
-		meter_observe(live->device->meter, &live->batch);
-		type->release(live->device->source, &live->batch);
-	}
+	if (live->device->source_count > 1)
+		(void)poll(NULL, 0, LAST_WORDS_MS);
+	for (int n = 0; n < BATCHES_PER_TURN * 16 && read_sources(live) == OK; n++)
+		;
 }
 
 static enum status run_loop(struct live *live, struct error *err)
@@ -200,23 +255,66 @@ static void interface_list(const struct settings *settings, char *out, size_t si
 		used += (size_t)snprintf(out + used, size - used, "%s%s", i ? "," : "", settings->point[i]);
 }
 
-enum status device_run_live(struct device *device, struct error *err)
+/* A source of refused frames: without it the device does all else that it is for. */
+static void open_refused(struct device *device, const struct packet_source_type *type, const char *spec)
 {
-	char interfaces[SETTINGS_POINTS_MAX * (POINT_NAME_MAX + 1)];
-	struct source_options options = {
+	const struct settings *settings = device->settings;
+	const struct source_options options = {
+		.spec = spec,
+		.points = &device->points,
+		.log = &device->log,
+		.prefixes = settings->prefixes.count ? &settings->prefixes : NULL,
+	};
+	struct error err = {0};
+
+	if (type->open(&device->source[device->source_count], &options, &err) == OK)
+		device->source_count++;
+	else
+		log_warn(&device->log, "refused frames are not told of by %s: %s", type->name, err.text);
+}
+
+static void group_list(const struct settings *settings, char *out, size_t size)
+{
+	size_t used = 0;
+
+	out[0] = 0;
+	for (uint32_t i = 0; i < settings->nflog_count && used < size; i++)
+		used += (size_t)snprintf(out + used, size - used, "%s%u", i ? "," : "",
+					 settings->nflog_group[i]);
+}
+
+static enum status open_sources(struct device *device, struct error *err)
+{
+	char interfaces[SETTINGS_POINTS_MAX * (POINT_NAME_MAX + 1)], groups[NFLOG_GROUPS_MAX * 8];
+	const struct source_options options = {
+		.spec = device->settings->point_count ? interfaces : NULL,
 		.points = &device->points,
 		.log = &device->log,
 		.ring_octets = device->settings->ring_octets,
 		.snap_octets = device->settings->snap_octets,
 	};
+
+	interface_list(device->settings, interfaces, sizeof interfaces);
+	const enum status status = afpacket_source.open(&device->source[0], &options, err);
+	if (status != OK)
+		return status;
+	device->source_count = 1;
+	group_list(device->settings, groups, sizeof groups);
+	if (device->settings->trace_rules)
+		open_refused(device, &nft_trace_source, NULL);
+	if (device->settings->nflog_count > 0)
+		open_refused(device, &nflog_source, groups);
+	return OK;
+}
+
+enum status device_run_live(struct device *device, struct error *err)
+{
 	struct live *live = calloc(1, sizeof *live);
 	enum status status, end;
 
 	if (!live)
 		return error_set(err, ERR_MEMORY, "out of memory");
-	interface_list(device->settings, interfaces, sizeof interfaces);
-	options.spec = interfaces[0] ? interfaces : NULL;
-	status = afpacket_source.open(&device->source, &options, err);
+	status = open_sources(device, err);
 	if (status == OK) {
 		live->device = device;
 		exclude_own_traffic(device);

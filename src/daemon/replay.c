@@ -16,7 +16,7 @@ static void show_progress(const struct device *device, const char *path, struct 
 	const double seconds = (double)(mono_now().ns - started.ns) / NS_PER_S;
 	if (seconds < 1)
 		return;
-	capture_progress(device->source, &done, &total);
+	capture_progress(device->source[0], &done, &total);
 	if (last)
 		fprintf(stderr, "\r\033[K");
 	else if (total)
@@ -30,16 +30,17 @@ static void show_progress(const struct device *device, const char *path, struct 
 static enum status read_all(struct device *device, const char *path, struct mono_ns *packet_time,
 			    struct error *err)
 {
-	const struct packet_source_type *type = device->source->type;
+	struct packet_source *source = device->source[0];
+	const struct packet_source_type *type = source->type;
 	const struct mono_ns started = mono_now();
 	struct mono_ns shown = started;
 	struct packet_batch batch;
 	enum status status;
 
-	for (uint64_t n = 1; (status = type->read(device->source, &batch, err)) == OK; n++) {
+	for (uint64_t n = 1; (status = type->read(source, &batch, err)) == OK; n++) {
 		*packet_time = batch.packet[batch.count - 1].time;
 		meter_observe(device->meter, &batch);
-		type->release(device->source, &batch);
+		type->release(source, &batch);
 		exporter_service(device->exporter, *packet_time, (struct wall_ns){packet_time->ns});
 		if (n % PROGRESS_BATCHES == 0 && mono_now().ns - shown.ns > NS_PER_S / 5) {
 			shown = mono_now();
@@ -56,9 +57,10 @@ enum status device_run_capture(struct device *device, const char *path, struct e
 	struct mono_ns packet_time = {0};
 	enum status status, end;
 
-	status = capture_source.open(&device->source, &options, err);
+	status = capture_source.open(&device->source[0], &options, err);
 	if (status != OK)
 		return status;
+	device->source_count = 1;
 	exporter_interfaces_changed(device->exporter);
 	status = read_all(device, path, &packet_time, err);
 	meter_flush(device->meter);

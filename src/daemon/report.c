@@ -37,17 +37,36 @@ static json_t *meter_report(const struct device *device)
 	return o;
 }
 
-static json_t *source_report(const struct device *device)
+static json_t *source_report(const struct device *device, uint32_t i)
 {
 	struct source_statistics s = {0};
 	json_t *o = json_object();
 
-	if (device->source)
-		device->source->type->statistics(device->source, &s);
+	if (i < device->source_count)
+		device->source[i]->type->statistics(device->source[i], &s);
 	json_object_set_new(o, "packets", number(s.packets));
 	json_object_set_new(o, "octets", number(s.octets));
 	json_object_set_new(o, "droppedPackets", number(s.dropped_packets));
 	json_object_set_new(o, "excludedPackets", number(s.excluded_packets));
+	return o;
+}
+
+static json_t *denied_report(const struct device *device)
+{
+	struct meter_statistics m;
+	json_t *o = json_object(), *sources = json_object();
+
+	meter_statistics(device->meter, &m);
+	json_object_set_new(o, "packets", number(m.denied_packets));
+	json_object_set_new(o, "octets", number(m.denied_octets));
+	json_object_set_new(o, "repeatedReports", number(m.denied_repeated));
+	json_object_set_new(o, "overflowPackets", number(m.denied_overflow));
+	json_object_set_new(o, "unmatchedPackets", number(m.denied_unmatched));
+	json_object_set_new(o, "withdrawnFlows", number(m.withdrawn_flows));
+	json_object_set_new(o, "activeFlows", number(m.active_denied));
+	for (uint32_t i = 1; i < device->source_count; i++)
+		json_object_set_new(sources, device->source[i]->type->name, source_report(device, i));
+	json_object_set_new(o, "sources", sources);
 	return o;
 }
 
@@ -76,8 +95,10 @@ void device_report(const struct device *device, FILE *out)
 {
 	json_t *o = json_object(), *collectors = json_array();
 
-	json_object_set_new(o, "source", source_report(device));
+	json_object_set_new(o, "source", source_report(device, 0));
 	json_object_set_new(o, "meter", meter_report(device));
+	if (device->source_count > 1)
+		json_object_set_new(o, "denied", denied_report(device));
 	for (uint32_t i = 0; i < exporter_session_count(device->exporter); i++)
 		json_array_append_new(collectors, session_report(device, i));
 	json_object_set_new(o, "collectors", collectors);

@@ -14,7 +14,11 @@
 enum { PACE_MESSAGES = 8 };
 
 #define FLOW_TEMPLATES_ALLOWED ((1ULL << FLOW_LAYOUT_ALLOWED) - 1)
+#define DENIED_TEMPLATES       (FLOW_TEMPLATES & ~FLOW_TEMPLATES_ALLOWED)
 #define OPTIONS_TEMPLATES      (((1ULL << OPTIONS_COUNT) - 1) << FLOW_LAYOUT_COUNT)
+#define ELEMENTS_TEMPLATE                                                                                    \
+	(1ULL << (FLOW_LAYOUT_COUNT + OPTIONS_ELEMENTS)) /* where there is one to tell of                    \
+							  */
 #define SINGLE_OPTIONS                                                                                       \
 	(1U << OPTIONS_METERING_STATISTICS | 1U << OPTIONS_METERING_RELIABILITY |                            \
 	 1U << OPTIONS_EXPORTING_RELIABILITY | 1U << OPTIONS_EXPORTER)
@@ -29,6 +33,7 @@ void session_options_due(struct session *s, const struct session_context *contex
 {
 	s->due.options = SINGLE_OPTIONS;
 	s->due.flow_keys = s->announced & FLOW_TEMPLATES;
+	s->due.elements = s->announced & DENIED_TEMPLATES ? 0 : ELEMENTS_DONE;
 	s->fresh_keys = 0;
 	session_interfaces_due(s, context);
 }
@@ -50,7 +55,8 @@ static void start(struct session *s, const struct session_context *context, stru
 	s->started = true;
 	s->refreshed_at = s->options_at = t.now.ns;
 	s->generation = s->transport->type->generation(s->transport);
-	s->due.templates |= OPTIONS_TEMPLATES | (s->file ? FLOW_TEMPLATES_ALLOWED : 0);
+	s->due.elements = ELEMENTS_DONE;
+	s->due.templates |= (OPTIONS_TEMPLATES & ~ELEMENTS_TEMPLATE) | (s->file ? FLOW_TEMPLATES_ALLOWED : 0);
 	if (s->file)
 		session_interfaces_due(s, context);
 	else
@@ -82,6 +88,8 @@ void control_check_timers(struct session *s, const struct session_context *conte
 	if (is_due(s->credit_at, PACE_NS, t)) {
 		s->credit_at = t.now.ns;
 		s->credit = PACE_MESSAGES;
+		if (s->fresh_keys & DENIED_TEMPLATES)
+			s->due.elements = 0;
 		s->due.flow_keys |= s->fresh_keys; /* those of several new templates in one message */
 		s->fresh_keys = 0;
 	}
@@ -113,7 +121,8 @@ bool control_is_due(const struct session *s, bool last)
 {
 	const struct due *d = &s->due;
 
-	return d->templates || ((last || s->credit) && (d->options || d->flow_keys || d->point < d->end));
+	return d->templates || ((last || s->credit) && (d->options || d->flow_keys || d->point < d->end ||
+							d->elements != ELEMENTS_DONE));
 }
 
 /* The session's own part of what options records say. */
@@ -210,6 +219,23 @@ static enum status put_due_interfaces(const struct session *s, const struct sess
 	return OK;
 }
 
+/* RFC 5610: only where a template has one. */
+static enum status put_due_elements(const struct session *s, const struct session_context *context,
+				    struct outgoing *out, struct due *due, struct options_facts *facts)
+{
+	while (due->elements != ELEMENTS_DONE) {
+		if (!options_describe(facts, due->elements)) {
+			due->elements = ELEMENTS_DONE;
+			break;
+		}
+		const enum status st = put_options(s, context, out, OPTIONS_ELEMENTS, facts);
+		if (st != OK)
+			return st;
+		due->elements++;
+	}
+	return OK;
+}
+
 /* Templates of options data that were never sent go ahead of it. */
 static uint64_t missing_templates(const struct session *s, const struct due *due)
 {
@@ -217,6 +243,7 @@ static uint64_t missing_templates(const struct session *s, const struct due *due
 
 	kinds |= due->flow_keys ? 1ULL << OPTIONS_FLOW_KEYS : 0;
 	kinds |= due->point < due->end ? 1ULL << OPTIONS_INTERFACES : 0;
+	kinds |= due->elements != ELEMENTS_DONE ? 1ULL << OPTIONS_ELEMENTS : 0;
 	return (kinds << FLOW_LAYOUT_COUNT) & ~s->announced;
 }
 
@@ -236,7 +263,8 @@ static void build(const struct session *s, const struct session_context *context
 		return;
 	add_session_facts(s, &facts);
 	if (put_due_singles(s, context, out, due, &facts) == OK &&
-	    put_due_keys(s, context, out, due, &facts) == OK)
+	    put_due_keys(s, context, out, due, &facts) == OK &&
+	    put_due_elements(s, context, out, due, &facts) == OK)
 		(void)!put_due_interfaces(s, context, out, due, &facts);
 }
 
@@ -247,7 +275,7 @@ enum status control_send(struct session *s, const struct session_context *contex
 	build(s, context, &s->control, &due, last || s->credit);
 	if (message_is_empty(&s->control.writer)) {
 		/* No point has an index: waiting would not change it. */
-		s->due = (struct due){0};
+		s->due = (struct due){.elements = ELEMENTS_DONE};
 		return OK;
 	}
 	const enum status st = session_send(s, context, &s->control, t.wall);

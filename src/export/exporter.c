@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "export/session.h"
+#include "ie/ie.h"
 
 /* One turn's share of each collector: 64 messages of 1400 octets are about 0.3 ms of system calls, well under
  * what a packet ring holds. */
@@ -28,6 +29,7 @@ struct exporter {
 	uint32_t session_count;
 	bool busy;
 	bool waited_in_vain; /* for collectors that take nothing: not again before they take something */
+	bool told_enterprise;
 	void *ring_memory;
 	struct session *session[COLLECTOR_MAX];
 };
@@ -92,6 +94,16 @@ static enum status open_sessions(struct exporter *e, struct error *err)
 	return OK;
 }
 
+static void use_enterprise(struct exporter *e)
+{
+	uint32_t *pen = &e->context.options.enterprise;
+
+	*pen = *pen ? *pen : WEIR_PEN;
+	for (uint32_t i = 0; i < TEMPLATE_COUNT; i++)
+		layout_use_enterprise(&e->context.layout[i], *pen);
+	e->context.facts.enterprise = *pen;
+}
+
 enum status exporter_new(struct exporter **out, const struct exporter_options *options,
 			 const struct point_table *points, const struct logger *log, struct error *err)
 {
@@ -106,6 +118,7 @@ enum status exporter_new(struct exporter **out, const struct exporter_options *o
 	e->context.facts.metering_process = e->context.facts.exporting_process = PROCESS_ID;
 	layout_make_flows(e->context.layout);
 	options_make(e->context.layout + FLOW_LAYOUT_COUNT);
+	use_enterprise(e);
 	e->context.smallest_message = smallest_message(&e->context);
 	enum status st = check_options(options, e->context.smallest_message, err);
 	if (st == OK)
@@ -227,6 +240,24 @@ static void make_room(struct exporter *e, const struct flow_record *newest)
 	release_ring(e);
 }
 
+static size_t encode(struct exporter *e, const struct layout *layout, const struct flow_record *record,
+		     uint8_t *out)
+{
+	struct denied_record denied;
+
+	if (!(record->key.kind & KIND_DENIED))
+		return encode_record(layout, record, out);
+	if (!e->told_enterprise && e->context.options.enterprise == WEIR_PEN)
+		log_info(
+			e->context.log,
+			"reason and rule of refused frames are sent as elements of enterprise %u, the number "
+			"for examples; EnterpriseNumber is a setting",
+			WEIR_PEN);
+	e->told_enterprise = true;
+	denied_record_of(&denied, record, e->context.points ? &e->context.points->denials : NULL);
+	return encode_record(layout, &denied, out);
+}
+
 void exporter_put(void *exporter, const struct flow_record *record)
 {
 	struct exporter *e = exporter;
@@ -244,9 +275,8 @@ void exporter_put(void *exporter, const struct flow_record *record)
 					   time_of(e, e->session[i])->wall);
 		return;
 	}
-	encode_record(layout, record, at);
-	ring_commit(e->context.ring, (uint16_t)number, layout->record_length, record->packets,
-		    record->octets);
+	const size_t length = encode(e, layout, record, at);
+	ring_commit(e->context.ring, (uint16_t)number, (uint16_t)length, record->packets, record->octets);
 }
 
 static uint16_t seconds_of(int64_t ns, uint16_t none)

@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "ie/ie.h"
 #include "message/writer.h"
@@ -34,6 +35,14 @@ enum {
 #define KEY_NUMBER(name, member, length, mask)                                                               \
 	FIELD_ROW(struct flow_record, name, member, length, FORM_NUMBER, true, mask)
 
+/* Of struct denied_record, which begins with a flow record. */
+#define DENIED(name, member, octets, how, number)                                                            \
+	{                                                                                                    \
+		.element = IE_##name, .length = (octets), .pen = (number),                                   \
+		.offset = offsetof(struct denied_record, member),                                            \
+		.size = sizeof(((struct denied_record *)0)->member), .form = (how), .applies = ONLY_DENIED   \
+	}
+
 static const struct field flow_fields[] = {
 	KEY_OCTETS(sourceIPv4Address, key.source, 4, ONLY_IPV4),
 	KEY_OCTETS(destinationIPv4Address, key.destination, 4, ONLY_IPV4),
@@ -58,6 +67,11 @@ static const struct field flow_fields[] = {
 	KEY_NUMBER(observationPointId, point_id, 8, FOR_ALL),
 	NUMBER(droppedOctetDeltaCount, dropped_octets, 8, ONLY_DENIED),
 	NUMBER(droppedPacketDeltaCount, dropped_packets, 8, ONLY_DENIED),
+	DENIED(forwardingStatus, forwarding_status, 1, FORM_NUMBER, 0),
+	DENIED(firewallEvent, firewall_event, 1, FORM_NUMBER, 0),
+	DENIED(denialReason, reason, 1, FORM_NUMBER, WEIR_PEN),
+	DENIED(denialClass, policy, 1, FORM_NUMBER, WEIR_PEN),
+	DENIED(denialRuleName, rule, FIELD_VARIABLE, FORM_TEXT, WEIR_PEN),
 };
 
 static const struct {
@@ -120,6 +134,32 @@ static uint16_t most_octets(const struct field *f)
 	return (uint16_t)(f->size + (f->size < 255 ? 1 : 3));
 }
 
+static uint16_t least_octets(const struct field *f)
+{
+	return f->length != FIELD_VARIABLE ? f->length : f->size < 255 ? 1 : 3;
+}
+
+void layout_use_enterprise(struct layout *layout, uint32_t pen)
+{
+	for (uint32_t i = 0; i < layout->field_count; i++)
+		if (layout->field[i].pen == WEIR_PEN)
+			layout->field[i].pen = pen;
+}
+
+void denied_record_of(struct denied_record *out, const struct flow_record *record,
+		      const struct denial_table *denials)
+{
+	enum { FLOW_DENIED = 3 }; /* IANA firewallEvent (233) */
+	const struct denial *d = denial_table_get(denials, record->denial);
+
+	out->flow = *record;
+	out->forwarding_status = denial_forwarding_status(d);
+	out->firewall_event = FLOW_DENIED;
+	out->reason = d->reason;
+	out->policy = d->kind;
+	memcpy(out->rule, d->rule, sizeof out->rule);
+}
+
 void layout_make(struct layout *out, uint16_t template_id, uint8_t scope_count, const struct field *rows,
 		 size_t row_count, uint32_t want)
 {
@@ -131,6 +171,7 @@ void layout_make(struct layout *out, uint16_t template_id, uint8_t scope_count, 
 			abort(); /* a table of ours is too long: every test would show it */
 		out->field[out->field_count++] = rows[i];
 		out->record_length = (uint16_t)(out->record_length + most_octets(&rows[i]));
+		out->least_length = (uint16_t)(out->least_length + least_octets(&rows[i]));
 	}
 	encode_plan(out);
 }

@@ -8,6 +8,7 @@
 
 #include "base/span.h"
 #include "meter/flow_record.h"
+#include "observe/denial.h"
 
 enum {
 	FIELDS_MAX = 24,
@@ -24,6 +25,20 @@ enum field_form {
 	FORM_NUMBER, /* host byte order, widened to the length on the wire */
 	FORM_TEXT,   /* char array up to its NUL; variable length; octets that are not UTF-8 become '?' */
 };
+
+/* What is sent of a refused flow: the record, and what the table of denials says of it. */
+struct denied_record {
+	struct flow_record flow;
+	uint8_t forwarding_status;
+	uint8_t firewall_event;
+	uint8_t reason, policy; /* enum denial_reason, enum denial_class */
+	char rule[DENIAL_RULE_MAX];
+};
+_Static_assert(offsetof(struct denied_record, flow) == 0, "fields of a flow record are where they are in it");
+
+/* Fill *out from a record with KIND_DENIED. No table: nothing is known. */
+void denied_record_of(struct denied_record *out, const struct flow_record *record,
+		      const struct denial_table *denials);
 
 /* Which layouts have a field: one bit of each group. */
 enum {
@@ -69,6 +84,7 @@ struct encode_step {
 struct layout {
 	uint16_t template_id;
 	uint16_t record_length; /* octets of a Data Record; the most it can have when it holds text */
+	uint16_t least_length;  /* … with all text empty */
 	uint8_t field_count, scope_count, step_count;
 	struct field field[FIELDS_MAX];
 	struct encode_step step[FIELDS_MAX];
@@ -77,8 +93,11 @@ struct layout {
 /* Number of the layout that serves a record: 0 to FLOW_LAYOUT_COUNT - 1. */
 uint32_t layout_of(const struct flow_record *record);
 
-/* Fill in all flow layouts. */
+/* Fill in all flow layouts; those of refused frames are over struct denied_record. */
 void layout_make_flows(struct layout out[static FLOW_LAYOUT_COUNT]);
+
+/* Our own elements are written under this Private Enterprise Number instead of WEIR_PEN. */
+void layout_use_enterprise(struct layout *layout, uint32_t pen);
 
 /* Take the rows that have all bits of `want`. `scope_count` > 0: an Options Template. */
 void layout_make(struct layout *out, uint16_t template_id, uint8_t scope_count, const struct field *rows,

@@ -1,5 +1,7 @@
 #include "export/options.h"
 
+#include <stdio.h>
+
 #include "ie/ie.h"
 #include "message/writer.h"
 
@@ -55,6 +57,16 @@ static const struct {
 				{SCOPE(ingressInterface, interface, 4),
 				 VALUE(observationPointId, point_id, 8), STRING(interfaceName, name),
 				 STRING(interfaceDescription, description)}},
+	[OPTIONS_ELEMENTS] = {"Types of our own elements (RFC 5610)",
+			      2,
+			      {SCOPE(privateEnterpriseNumber, enterprise, 4),
+			       SCOPE(informationElementId, element, 2),
+			       VALUE(informationElementDataType, element_type, 1),
+			       VALUE(informationElementSemantics, element_semantics, 1),
+			       VALUE(informationElementUnits, element_units, 2),
+			       VALUE(informationElementRangeBegin, element_begin, 8),
+			       VALUE(informationElementRangeEnd, element_end, 8),
+			       STRING(informationElementName, name)}},
 };
 
 void options_make(struct layout out[static OPTIONS_COUNT])
@@ -67,6 +79,25 @@ void options_make(struct layout out[static OPTIONS_COUNT])
 		layout_make(&out[kind], (uint16_t)(OPTIONS_TEMPLATE_FIRST + kind), tables[kind].scopes,
 			    tables[kind].row, rows, FOR_ALL);
 	}
+}
+
+bool options_describe(struct options_facts *facts, uint32_t index)
+{
+	for (size_t i = 0; i < ie_registry_count; i++) {
+		const struct information_element *ie = &ie_registry[i];
+
+		if (ie->pen != WEIR_PEN || index-- > 0)
+			continue;
+		facts->element = ie->id;
+		facts->element_type = ie->type;
+		facts->element_semantics = ie->semantics;
+		facts->element_units = ie->units;
+		facts->element_begin = ie->range_begin;
+		facts->element_end = ie->range_end;
+		snprintf(facts->name, sizeof facts->name, "%s", ie->name);
+		return true;
+	}
+	return false;
 }
 
 const char *options_name(enum options_kind kind)

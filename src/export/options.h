@@ -13,6 +13,7 @@ enum options_kind {
 	OPTIONS_EXPORTER,              /* since when the device runs, and its timeouts */
 	OPTIONS_FLOW_KEYS,             /* 4.4: one record per template in use */
 	OPTIONS_INTERFACES,            /* one record per observation point */
+	OPTIONS_ELEMENTS,              /* RFC 5610: one record per element of our own */
 	OPTIONS_COUNT,
 };
 
@@ -31,9 +32,18 @@ struct options_facts {
 	uint32_t interface;
 	uint64_t point_id;
 	char name[POINT_NAME_MAX], description[POINT_NAME_MAX];
+	uint32_t enterprise;
+	uint16_t element;
+	uint8_t element_type, element_semantics;
+	uint16_t element_units;
+	uint64_t element_begin, element_end;
 };
 
 void options_make(struct layout out[static OPTIONS_COUNT]);
+
+/* RFC 5610: put what the registry has of our own element number `index` from 0 on into the facts. False:
+ * there are no more. */
+bool options_describe(struct options_facts *facts, uint32_t index);
 
 /* A heading for docs/wire.md. */
 const char *options_name(enum options_kind kind);

@@ -236,7 +236,8 @@ static enum status fill(struct session *s, const struct session_context *context
 	enum status st;
 
 	while ((st = ring_peek(context->ring, s->built_to, &v)) == OK) {
-		if (v.layout >= FLOW_LAYOUT_COUNT || v.length != context->layout[v.layout].record_length) {
+		if (v.layout >= FLOW_LAYOUT_COUNT || v.length > context->layout[v.layout].record_length ||
+		    v.length < context->layout[v.layout].least_length) {
 			st = ERR_FORMAT;
 			break;
 		}

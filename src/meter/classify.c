@@ -10,12 +10,17 @@ static bool wanted(const struct meter *m, const struct flow_key *key)
 
 static void join_fragment(struct meter *m, struct flow_key *key, const struct packet_facts *facts)
 {
+	/* A refused fragment and the same one as the interface saw it find the same ports. */
+	const uint8_t denied = key->kind & KIND_DENIED;
+
+	key->kind &= (uint8_t)~KIND_DENIED;
 	if (facts->fragment & FRAGMENT_FIRST)
 		fragment_table_remember(m->fragments, key, facts);
 	else if (fragment_table_join(m->fragments, key, facts))
 		m->statistics.fragments_joined++;
 	else
 		m->statistics.fragments_unjoined++;
+	key->kind |= denied;
 }
 
 bool meter_classify(struct meter *m, struct flow_key *key, struct packet_facts *facts)

@@ -3,7 +3,7 @@
 #include "meter/state.h"
 
 /* Packets of one flow between two records that are counted without a look at the counter's end. */
-#define PACKETS_MANY (UINT32_MAX - UINT16_MAX)
+#define PACKETS_MANY (INT32_MAX - UINT16_MAX)
 
 /* ---- the ends of TCP ---- */
 
@@ -63,7 +63,10 @@ static uint32_t open_flow(struct meter *m, const struct flow_key *key, uint32_t 
 {
 	struct flow_store *s = &m->store;
 
-	if (s->active >= m->options.max_flows || !flow_index_reserve(&m->index))
+	const bool full = s->active - s->denied >= m->options.max_flows;
+
+	/* Refused flows have room of their own, which was looked for before. */
+	if (!(key->kind & KIND_DENIED) && (full || !flow_index_reserve(&m->index)))
 		meter_evict(m, time);
 
 	const uint32_t flow = flow_store_take(s, key);
@@ -91,10 +94,39 @@ static unsigned ended_before(const struct meter *m, uint32_t flow, const struct 
 	return meter_natural_end(m, flow, time);
 }
 
-/* Any packet, whatever state its flow is in. */
-static void count_with_care(struct meter *m, const struct flow_key *key, uint32_t hash,
-			    const struct packet_facts *facts, int64_t time)
+/* The frame was refused, and counted as such before it was seen here. *more: others of its flow were, too. */
+static bool was_refused(struct meter *m, const struct flow_key *key, const struct packet_facts *facts,
+			int64_t time, bool *more)
 {
+	*more = false;
+	if (time >= m->owed_until || key->kind & KIND_DENIED ||
+	    !owed_table_take(m->owed, key, facts, time, more))
+		return false;
+	meter_uncount(m, facts);
+	return true;
+}
+
+/* What was owed did not come: the ring has lost it. */
+static void stop_waiting(struct meter *m, uint32_t flow, int64_t time)
+{
+	struct flow_hot *hot = &m->store.hot[flow];
+
+	hot->state &= (uint16_t)~FLOW_OWED;
+	if (flow_balance(hot) > 0)
+		return;
+	hot->packets = 0;
+	hot->octets = 0;
+	m->store.cold[flow].first = time;
+}
+
+uint32_t meter_count_flow(struct meter *m, const struct flow_key *key, uint32_t hash,
+			  const struct packet_facts *facts, int64_t time)
+{
+	bool more;
+
+	if (was_refused(m, key, facts, time, &more))
+		return FLOW_NONE;
+
 	uint32_t flow = flow_index_find(&m->index, hash, key, m->store.hot);
 
 	if (flow != FLOW_NONE) {
@@ -110,8 +142,12 @@ static void count_with_care(struct meter *m, const struct flow_key *key, uint32_
 
 	struct flow_hot *hot = &m->store.hot[flow];
 
-	if (hot->packets > PACKETS_MANY)
+	if (flow_balance(hot) > PACKETS_MANY)
 		meter_interim(m, flow);
+	if (more)
+		hot->state |= FLOW_OWED;
+	else if (hot->state & FLOW_OWED && (flow_balance(hot) > 0 || time - hot->last >= 2 * OWED_NS))
+		stop_waiting(m, flow, time);
 	if (hot->state & FLOW_TOLD) {
 		hot->state &= (uint16_t)~FLOW_TOLD;
 		hot->last = m->store.cold[flow].first = time;
@@ -125,6 +161,11 @@ static void count_with_care(struct meter *m, const struct flow_key *key, uint32_
 	hot->tcp_flags |= facts->tcp_flags;
 	if (is_tcp_end(key, facts))
 		see_tcp_end(m, flow, key, facts, time);
+	if (hot->state & FLOW_OWED && hot->packets == 0 && hot->octets == 0) {
+		meter_empty(m, flow, hash);
+		return FLOW_NONE;
+	}
+	return flow;
 }
 
 /* ---- the loops ---- */
@@ -138,7 +179,7 @@ static inline bool count_quickly(struct meter *m, struct flow_hot *hot, const st
 
 	if (!flow_key_equal(&hot->key, key) || gap >= (uint64_t)m->options.idle_ns ||
 	    hot->state & FLOW_NOTABLE || facts->tcp_flags & (TCP_FIN | TCP_RST) ||
-	    hot->packets > PACKETS_MANY)
+	    flow_balance(hot) > PACKETS_MANY)
 		return false;
 	hot->last = time;
 	hot->octets += facts->octets;
@@ -157,7 +198,7 @@ static void count_packet(struct meter *m, const struct flow_key *key, uint32_t h
 	if (candidate != FLOW_NONE && count_quickly(m, &m->store.hot[candidate], key, facts, time))
 		return;
 	if (facts->packets > 0)
-		count_with_care(m, key, hash, facts, time);
+		meter_count_flow(m, key, hash, facts, time);
 	else if (is_tcp_end(key, facts))
 		see_tcp_end(m, FLOW_NONE, key, facts, time);
 }
@@ -168,7 +209,8 @@ static void tell_each(struct meter *m, const struct flow_key *keys, const struct
 {
 	for (uint32_t i = 0; i < n; i++) {
 		if (facts[i].packets > 0)
-			meter_tell_packet(m, &keys[i], &facts[i], meter_clock_to(m, facts[i].time.ns));
+			meter_tell_packet(m, &keys[i], &facts[i], DENIAL_NONE,
+					  meter_clock_to(m, facts[i].time.ns));
 	}
 }
 

@@ -74,7 +74,7 @@ void meter_interim(struct meter *m, uint32_t flow)
 	hot->octets = 0;
 	hot->packets = 0;
 	hot->tcp_flags = 0;
-	hot->state |= FLOW_TOLD;
+	hot->state |= FLOW_TOLD | FLOW_KNOWN;
 }
 
 unsigned meter_natural_end(const struct meter *m, uint32_t flow, int64_t time)
@@ -88,6 +88,14 @@ unsigned meter_natural_end(const struct meter *m, uint32_t flow, int64_t time)
 
 /* ---- the sweep ---- */
 
+/* What was just seen may yet turn out to be refused, and what was told cannot be taken back. */
+static bool may_be_refused(const struct meter *m, uint32_t flow)
+{
+	return m->owed && !(m->store.hot[flow].key.kind & KIND_DENIED) &&
+	       (flow_balance(&m->store.hot[flow]) <= 0 ||
+		m->clock.now - m->store.cold[flow].first < REFUSAL_NS);
+}
+
 /* `flow` is due to be looked at. */
 static void look_at(struct meter *m, uint32_t flow, uint32_t hash)
 {
@@ -99,7 +107,7 @@ static void look_at(struct meter *m, uint32_t flow, uint32_t hash)
 		return;
 	}
 	/* The record that is being counted began before the latest boundary: it ends there. */
-	if (m->interval_ms != 0 && !(s->hot[flow].state & FLOW_TOLD) &&
+	if (m->interval_ms != 0 && !(s->hot[flow].state & FLOW_TOLD) && !may_be_refused(m, flow) &&
 	    s->cold[flow].first < boundary_before(m, flow, m->clock.now))
 		meter_interim(m, flow);
 	s->check_at[flow] = meter_next_check(m, flow, s->hot[flow].last, m->clock.now);
@@ -217,6 +225,7 @@ void meter_advance(struct meter *m, struct mono_ns now, int64_t to_wall)
 /* ---- pressure ---- */
 
 enum { PARTS = 256 };
+_Static_assert(KIND_VACANT &KIND_DENIED, "one test finds out both");
 
 /* The flows by their `last`: in parts of 2^n ns of some time, before it and after it. */
 struct ages {
@@ -230,7 +239,7 @@ static void count_ages(const struct flow_store *s, int64_t from, unsigned width_
 		const int64_t last = s->hot[flow].last;
 		const uint64_t part = (uint64_t)(last - from) >> width_log2;
 
-		if (s->hot[flow].key.kind == KIND_VACANT)
+		if (s->hot[flow].key.kind & KIND_DENIED) /* or vacant */
 			continue;
 		if (last < from)
 			ages->before++;
@@ -280,12 +289,16 @@ static int64_t oldest_until(const struct meter *m, uint32_t wanted, int64_t now)
 void meter_evict(struct meter *m, int64_t now)
 {
 	struct flow_store *s = &m->store;
-	const uint32_t wanted = s->active / 32 > 0 ? s->active / 32 : 1;
+	const uint32_t allowed = s->active - s->denied;
+	const uint32_t wanted = allowed / 32 > 0 ? allowed / 32 : 1;
 	uint32_t left = 2 * wanted;
+
+	if (allowed == 0)
+		return;
 
 	m->evicted_until = oldest_until(m, wanted, now);
 	for (uint32_t flow = 0; flow < s->used && left > 0; flow++) {
-		if (s->hot[flow].last > m->evicted_until || s->hot[flow].key.kind == KIND_VACANT)
+		if (s->hot[flow].last > m->evicted_until || s->hot[flow].key.kind & KIND_DENIED)
 			continue;
 		unsigned reason = meter_natural_end(m, flow, now);
 

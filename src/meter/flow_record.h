@@ -27,6 +27,7 @@ struct flow_record {
 	uint32_t interface; /* ifindex of the observation point */
 	uint32_t point_id;  /* observationPointId */
 	uint16_t tcp_flags;
+	uint16_t denial;          /* denied frames only: why (observe/denial.h) */
 	uint8_t class_of_service; /* of the first packet */
 	uint8_t direction;        /* enum flow_direction: ingress or egress */
 	uint8_t end_reason;       /* enum flow_end_reason */

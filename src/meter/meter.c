@@ -13,6 +13,9 @@ static enum status check_options(const struct meter_options *o, struct error *er
 	if (o->max_flows == 0 || o->max_flows > FLOWS_MAX)
 		return error_set(err, ERR_LIMIT, "a table of %u flows: allowed are 1 to %d", o->max_flows,
 				 FLOWS_MAX);
+	if (o->max_denied > FLOWS_MAX)
+		return error_set(err, ERR_LIMIT, "a table of %u refused flows: allowed are 0 to %d",
+				 o->max_denied, FLOWS_MAX);
 	for (size_t i = 0; i < sizeof durations / sizeof durations[0]; i++)
 		if (durations[i].ns < 0 || durations[i].ns > DURATION_MAX_NS)
 			return error_set(err, ERR_LIMIT, "%s of %lld ns: allowed are 0 to %lld",
@@ -22,6 +25,23 @@ static enum status check_options(const struct meter_options *o, struct error *er
 		return error_set(err, ERR_LIMIT, "interval of %lld ns: allowed are 0 and 1 ms to %u ms",
 				 (long long)o->interval_ns, UINT32_MAX);
 	return OK;
+}
+
+/* What only a device with a source of refused frames needs. */
+static enum status make_denial(struct meter *m, struct error *err)
+{
+	if (m->options.max_denied == 0)
+		return OK;
+	m->owed = owed_table_new(&m->hasher);
+	m->frames = frame_table_new();
+	memcpy(&m->frame_secret, m->options.hash_key, sizeof m->frame_secret);
+	return m->owed && m->frames ? OK : error_set(err, ERR_MEMORY, "no memory for refused frames");
+}
+
+/* Flows that stand for many refused ones are besides the budget: one for each point and direction. */
+static uint32_t capacity_of(const struct meter_options *o)
+{
+	return o->max_flows + o->max_denied + 2 * POINT_MAX;
 }
 
 enum status meter_new(struct meter **out, const struct meter_options *options,
@@ -49,7 +69,9 @@ enum status meter_new(struct meter **out, const struct meter_options *options,
 	if (st == OK)
 		st = flow_index_init(&m->index, err);
 	if (st == OK)
-		st = flow_store_init(&m->store, options->max_flows, options->interval_ns != 0, err);
+		st = make_denial(m, err);
+	if (st == OK)
+		st = flow_store_init(&m->store, capacity_of(options), options->interval_ns != 0, err);
 	if (st == OK)
 		*out = m;
 	else
@@ -64,6 +86,8 @@ void meter_free(struct meter *m)
 	flow_store_fini(&m->store);
 	flow_index_fini(&m->index);
 	fragment_table_free(m->fragments);
+	owed_table_free(m->owed);
+	frame_table_free(m->frames);
 	free(m);
 }
 
@@ -109,4 +133,5 @@ void meter_statistics(const struct meter *m, struct meter_statistics *out)
 {
 	*out = m->statistics;
 	out->active_flows = m->store.active;
+	out->active_denied = m->store.denied;
 }

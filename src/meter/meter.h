@@ -13,6 +13,11 @@
  *                `directions` leaves out is seen; a refused packet ends nothing.
  *   4 forced     flush, or a clock that was set back by more than an hour
  *   5 resources  the table is full: of max_flows, a 32nd to a 16th goes, those with the oldest last packets
+ * A refused frame (packet->denial) is counted into a flow of refused ones, and only there, whatever Direction
+ * says: when it was seen to arrive, too, that is undone. For this the two must be told within a second of
+ * each other, and idle_ns and linger_ns must be at least that; an interim record is left out when
+ * the first packet it would tell of is less than a quarter of a second old. A refused flow ends with reason 3
+ * when another rule refuses its frames.
  * The end of a flow is always told: when the last interim record left nothing to tell, by a record with no
  * packets, whose start and end are the time of the flow's last packet.
  *
@@ -33,7 +38,10 @@ enum direction_filter { DIRECTIONS_BOTH, DIRECTIONS_SENDING, DIRECTIONS_RECEIVED
 
 struct meter_options {
 	uint32_t max_flows; /* open flows at most, 1 to 2^26; the oldest idle ones make room (end reason 5) */
-	int64_t idle_ns;    /* 0: every packet is a flow of its own */
+	uint32_t max_denied; /* open flows of refused frames at most, besides max_flows, to 2^26; frames of
+				further ones are counted into one flow for each point and direction. 0: no
+				source tells of refused frames */
+	int64_t idle_ns;     /* 0: every packet is a flow of its own */
 	int64_t interval_ns; /* interim records of long flows; 0: none */
 	int64_t linger_ns;   /* how long a TCP flow stays after FIN both ways or RST, for the last ACK */
 	enum direction_filter directions;
@@ -57,9 +65,17 @@ struct meter_statistics {
 	uint64_t fragments_unjoined; /* … that did not, also for coming before it: metered without ports */
 	uint64_t records[END_RESOURCES + 1]; /* by end reason */
 	uint64_t flows_created;
-	uint64_t evicted;      /* flows ended by pressure */
-	uint64_t clock_steps;  /* packet time that went back too far: all flows were ended */
-	uint32_t active_flows; /* gauge */
+	uint64_t evicted;        /* flows ended by pressure */
+	uint64_t clock_steps;    /* packet time that went back too far: all flows were ended */
+	uint64_t denied_packets; /* of `packets`: refused */
+	uint64_t denied_octets;
+	uint64_t denied_repeated;  /* reports of a frame that another rule was told for already */
+	uint64_t denied_overflow;  /* of denied_packets: in flows that stand for many */
+	uint64_t denied_unmatched; /* refused frames that may be in the record of what was let through, too,
+				      for want of room to remember them */
+	uint64_t withdrawn_flows;  /* all their packets turned out to be refused: no record */
+	uint32_t active_flows;     /* gauge */
+	uint32_t active_denied;    /* gauge: of those, of refused frames */
 };
 
 /* Takes one finished record. Borrowed: it is gone when the sink returns. */

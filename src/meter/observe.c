@@ -15,6 +15,15 @@ static void count_ignored(struct meter *m, const struct packet *packet, int64_t 
 	s->last_ignored_wall_ms = ms;
 }
 
+/* Not in the loops of the others: its frame may be among them or not, in any order. */
+static void observe_denied(struct meter *m, const struct packet *packet, struct flow_key *key,
+			   struct packet_facts *facts)
+{
+	key->kind |= KIND_DENIED;
+	(void)meter_classify(m, key, facts); /* never left out */
+	meter_deny(m, key, facts, packet->denial, frame_fingerprint(packet, m->frame_secret));
+}
+
 void meter_observe(struct meter *m, const struct packet_batch *batch)
 {
 	/* Not cleared, as the build asks for elsewhere: 16 KiB a batch, and only what was written is read. */
@@ -22,6 +31,7 @@ void meter_observe(struct meter *m, const struct packet_batch *batch)
 	__attribute__((uninitialized)) struct packet_facts facts[PACKET_BATCH_MAX];
 	uint32_t n = 0;
 
+	m->clock.to_wall = batch->to_wall;
 	for (uint32_t i = 0; i < batch->count; i++) {
 		const struct packet *packet = &batch->packet[i];
 		const enum decode_outcome outcome = decode_packet(packet, &keys[n], &facts[n]);
@@ -33,7 +43,10 @@ void meter_observe(struct meter *m, const struct packet_batch *batch)
 		}
 		if (m->options.local)
 			apply_local(m->options.local, packet, &keys[n]);
-		n += meter_classify(m, &keys[n], &facts[n]);
+		if (packet->denial == DENIAL_NONE)
+			n += meter_classify(m, &keys[n], &facts[n]);
+		else
+			observe_denied(m, packet, &keys[n], &facts[n]);
 	}
 	meter_count(m, keys, facts, n, batch->to_wall);
 }

@@ -27,6 +27,22 @@ static void hand_over(struct meter *m, struct flow_record *r, int64_t first, int
 	m->sink(m->sink_arg, r);
 }
 
+/* Refused frames were taken out of a flow, and the ring has lost some of them. False: nothing is left to
+ * tell. */
+static bool settle(struct meter *m, const struct flow_hot *hot, struct flow_record *r)
+{
+	enum { SMALLEST = 20 }; /* octets of an IP packet */
+
+	if (flow_balance(hot) <= 0) {
+		r->packets = r->octets = 0;
+		m->statistics.withdrawn_flows += !(hot->state & FLOW_KNOWN);
+		return hot->state & FLOW_KNOWN;
+	}
+	if ((int64_t)r->octets < (int64_t)r->packets * SMALLEST)
+		r->octets = r->packets * SMALLEST;
+	return true;
+}
+
 void meter_tell(struct meter *m, uint32_t flow, enum flow_end_reason reason)
 {
 	const struct flow_hot *hot = &m->store.hot[flow];
@@ -37,15 +53,18 @@ void meter_tell(struct meter *m, uint32_t flow, enum flow_end_reason reason)
 		.packets = hot->packets,
 		.flow_id = m->options.first_flow_id + cold->number,
 		.tcp_flags = hot->tcp_flags,
+		.denial = hot->key.kind & KIND_DENIED ? m->store.denial[flow].told : DENIAL_NONE,
 		.class_of_service = (uint8_t)cold->class_of_service,
 		.end_reason = (uint8_t)reason,
 	};
 
+	if (hot->state & FLOW_OWED && !settle(m, hot, &r))
+		return;
 	hand_over(m, &r, hot->state & FLOW_TOLD ? hot->last : cold->first, hot->last);
 }
 
 void meter_tell_packet(struct meter *m, const struct flow_key *key, const struct packet_facts *facts,
-		       int64_t time)
+		       uint16_t denial, int64_t time)
 {
 	struct flow_record r = {
 		.key = *key,
@@ -53,6 +72,7 @@ void meter_tell_packet(struct meter *m, const struct flow_key *key, const struct
 		.packets = facts->packets,
 		.flow_id = m->options.first_flow_id + m->flows_numbered++,
 		.tcp_flags = facts->tcp_flags,
+		.denial = denial,
 		.class_of_service = facts->class_of_service,
 		.end_reason = END_IDLE,
 	};

@@ -2,9 +2,11 @@
 #pragma once
 
 #include "meter/fragments.h"
+#include "meter/frames.h"
 #include "meter/hash.h"
 #include "meter/index.h"
 #include "meter/meter.h"
+#include "meter/owed.h"
 #include "meter/store.h"
 
 /* The sweep's unit of time, 67 ms: a flow's check_at is 4 octets and lasts for years. */
@@ -18,6 +20,9 @@ enum { METER_GROUP = 256 };
 
 /* Packets may be out of order by less than this; more is a clock that was set back. */
 #define CLOCK_STEP_NS (3600 * NS_PER_S)
+
+/* A frame's refusal is usually known this soon. */
+#define REFUSAL_NS (NS_PER_S / 4)
 
 /* Packet times outside of [0, TIME_MAX_NS] (the year 2116) are taken as the nearest in it, and no timeout is
  * longer than DURATION_MAX_NS, so that sums cannot overflow. */
@@ -46,6 +51,10 @@ struct meter {
 	struct flow_index index;
 	struct flow_store store;
 	struct fragment_table *fragments;
+	struct owed_table *owed;    /* NULL: no frames are refused … */
+	struct frame_table *frames; /* … or none more than once */
+	uint64_t frame_secret;
+	int64_t owed_until; /* ns: nothing is owed from then on */
 	struct meter_clock clock;
 	uint64_t flows_numbered;
 	int64_t evicted_until; /* ns: flows with an older last packet had to make room */
@@ -59,6 +68,21 @@ bool meter_use_hash(struct meter *m, enum flow_hash_kind kind);
  * that was filtered out; it is not counted, but the end of its TCP session is seen. */
 void meter_count(struct meter *m, const struct flow_key *keys, const struct packet_facts *facts, uint32_t n,
 		 int64_t to_wall);
+
+/* Count one packet into its flow, whatever state that is in; answers the flow. FLOW_NONE: the frame was owed
+ * (meter/owed.h) and is not counted. */
+uint32_t meter_count_flow(struct meter *m, const struct flow_key *key, uint32_t hash,
+			  const struct packet_facts *facts, int64_t time);
+
+/* deny.c: count a refused frame, key with KIND_DENIED. */
+void meter_deny(struct meter *m, const struct flow_key *key, const struct packet_facts *facts,
+		uint16_t denial, uint64_t fingerprint);
+
+/* All packets of a flow have turned out to be refused. */
+void meter_empty(struct meter *m, uint32_t flow, uint32_t hash);
+
+/* What was counted is not to be. */
+void meter_uncount(struct meter *m, const struct packet_facts *facts);
 
 /* Loop 1 for a packet that is decoded: direction filter, fragments, DSCP. False: nothing to count. */
 bool meter_classify(struct meter *m, struct flow_key *key, struct packet_facts *facts);
@@ -94,4 +118,4 @@ void meter_tell(struct meter *m, uint32_t flow, enum flow_end_reason reason);
 
 /* The record of one packet, where each is a flow of its own. */
 void meter_tell_packet(struct meter *m, const struct flow_key *key, const struct packet_facts *facts,
-		       int64_t time);
+		       uint16_t denial, int64_t time);

@@ -21,9 +21,10 @@ enum status flow_store_init(struct flow_store *s, uint32_t capacity, bool phases
 		.cold = memory_reserve(capacity * sizeof *s->cold),
 		.check_at = memory_reserve(blocks(capacity) * FLOW_BLOCK * sizeof *s->check_at),
 		.phase = phases ? memory_reserve(capacity * sizeof *s->phase) : NULL,
+		.denial = memory_reserve(capacity * sizeof *s->denial),
 		.due_in = memory_reserve(blocks(capacity) * sizeof *s->due_in),
 	};
-	if (s->hot && s->cold && s->check_at && s->due_in && (s->phase || !phases))
+	if (s->hot && s->cold && s->check_at && s->denial && s->due_in && (s->phase || !phases))
 		return OK;
 	flow_store_fini(s);
 	return error_set(err, ERR_MEMORY, "no address space for a table of %u flows", capacity);
@@ -35,6 +36,7 @@ void flow_store_fini(struct flow_store *s)
 	memory_release(s->cold, s->capacity * sizeof *s->cold);
 	memory_release(s->check_at, blocks(s->capacity) * FLOW_BLOCK * sizeof *s->check_at);
 	memory_release(s->phase, s->capacity * sizeof *s->phase);
+	memory_release(s->denial, s->capacity * sizeof *s->denial);
 	memory_release(s->due_in, blocks(s->capacity) * sizeof *s->due_in);
 	*s = (struct flow_store){0};
 }
@@ -61,11 +63,16 @@ uint32_t flow_store_take(struct flow_store *s, const struct flow_key *key)
 	s->hot[flow] = (struct flow_hot){.key = *key};
 	s->check_at[flow] = TICK_NEVER;
 	s->active++;
+	if (key->kind & KIND_DENIED) {
+		s->denial[flow] = (struct flow_denial){0};
+		s->denied++;
+	}
 	return flow;
 }
 
 void flow_store_give_back(struct flow_store *s, uint32_t flow)
 {
+	s->denied -= (s->hot[flow].key.kind & KIND_DENIED) != 0;
 	s->hot[flow].key.kind = KIND_VACANT;
 	s->hot[flow].octets = s->vacant;
 	s->check_at[flow] = TICK_NEVER;

@@ -23,14 +23,17 @@ enum {
 	FLOW_PEER_FIN = 1 << 1, /* the other one has */
 	FLOW_OVER = 1 << 2,     /* TCP has ended; the record waits for the last ACK until check_at */
 	FLOW_TOLD = 1 << 3,     /* an interim record took all that was counted */
-	FLOW_NOTABLE = FLOW_OVER | FLOW_TOLD, /* a packet has more to do than to be counted */
+	FLOW_OWED = 1 << 4,     /* a refused frame of it is still to come (meter/owed.h) */
+	FLOW_KNOWN = 1 << 5,    /* a record of it was sent */
+	/* a packet has more to do than to be counted */
+	FLOW_NOTABLE = FLOW_OVER | FLOW_TOLD | FLOW_OWED,
 };
 
 /* All that a packet of an open flow reads and writes: one cache line. */
 struct flow_hot {
 	_Alignas(64) struct flow_key key;
 	uint64_t octets;    /* since the last record */
-	uint32_t packets;   /* since the last record */
+	uint32_t packets;   /* since the last record; flow_balance */
 	uint16_t tcp_flags; /* since the last record */
 	uint16_t state;     /* FLOW_… */
 	int64_t last;       /* ns: latest packet since the last record, or before it while FLOW_TOLD */
@@ -46,17 +49,24 @@ struct flow_cold {
 };
 _Static_assert(sizeof(struct flow_cold) == 16, "");
 
+/* Why the frames of a refused flow were: what says most, and what else was told of them. */
+struct flow_denial {
+	uint16_t other, told; /* indices as in observe/denial.h */
+};
+
 struct flow_store {
 	struct flow_hot *hot;
 	struct flow_cold *cold;
 	uint32_t *check_at; /* tick at which a flow must be looked at, at the latest; TICK_NEVER: no flow */
 	uint32_t *phase;    /* ms into the interval at which interim records are due; NULL without interval */
-	uint32_t *due_in;   /* earliest check_at of each block of FLOW_BLOCK flows */
+	struct flow_denial *denial; /* of refused flows; zero in a new one */
+	uint32_t *due_in;           /* earliest check_at of each block of FLOW_BLOCK flows */
 	uint32_t capacity;
 	uint32_t used;   /* indices below this have been given out */
 	uint32_t vacant; /* first of the list of indices given back, linked through octets; FLOW_NONE: none */
 	uint32_t active;
-	bool huge; /* the first flows have got their huge page */
+	uint32_t denied; /* of those, with KIND_DENIED */
+	bool huge;       /* the first flows have got their huge page */
 };
 
 enum status flow_store_init(struct flow_store *s, uint32_t capacity, bool phases, struct error *err);
@@ -79,6 +89,12 @@ static inline void flow_store_check_by(struct flow_store *s, uint32_t flow, uint
 		s->check_at[flow] = tick;
 	if (tick < s->due_in[flow / FLOW_BLOCK])
 		s->due_in[flow / FLOW_BLOCK] = tick;
+}
+
+/* Packets, less those that are to come and were refused. */
+static inline int32_t flow_balance(const struct flow_hot *hot)
+{
+	return (int32_t)hot->packets;
 }
 
 static inline bool flow_store_holds(const struct flow_store *s, uint32_t flow)

@@ -31,6 +31,8 @@ struct packet {
 	uint16_t gso_size;   /* payload octets per segment of a GSO/GRO super-packet; 0: an ordinary packet */
 	uint8_t link;        /* enum link_layer */
 	uint8_t direction;   /* enum flow_direction */
+	uint16_t denial;     /* why policy refused this frame (observe/denial.h); 0: it did not, or the source
+				cannot     tell */
 };
 
 enum { PACKET_BATCH_MAX = 256 };

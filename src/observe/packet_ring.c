@@ -166,6 +166,7 @@ static void describe(struct packet_ring *r, const struct tpacket3_hdr *header, i
 	p->time = r->floor = packet_ring_time(stamp, to_wall, r->floor, now);
 	p->gso_size = r->segments ? segment_octets(p->data) : 0;
 	p->link = r->link;
+	p->denial = 0;
 	p->direction = link->sll_pkttype == PACKET_OUTGOING ? DIRECTION_EGRESS : DIRECTION_INGRESS;
 }
 

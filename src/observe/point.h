@@ -7,6 +7,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "observe/denial.h"
+
 enum { POINT_MAX = 1024, POINT_NAME_MAX = 64 };
 
 struct observation_point {
@@ -21,6 +23,7 @@ struct observation_point {
 struct point_table {
 	uint32_t count;
 	struct observation_point point[POINT_MAX];
+	struct denial_table denials; /* why frames were refused at them */
 };
 
 /* The point with that name, made when it is new. -1 when the table is full. What is not printable UTF-8 in

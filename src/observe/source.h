@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "observe/nflog.h"
 #include "observe/packet.h"
 #include "observe/point.h"
 
@@ -15,11 +16,13 @@ struct packet_source;
  * interfaces. */
 struct source_options {
 	const char *spec; /* what to open: a file name, "-" for standard input; an interface name, NULL = all
-			     overlay interfaces */
+			     overlay interfaces; NFLOG groups */
 	struct point_table *points;
 	const struct logger *log;
-	uint32_t ring_octets; /* af_packet: size of one ring; 0 = the default */
-	uint32_t snap_octets; /* octets kept of a frame; 0 = the default */
+	uint32_t ring_octets;                   /* af_packet: size of one ring; 0 = the default */
+	uint32_t snap_octets;                   /* octets kept of a frame; 0 = the default */
+	const struct denial_prefixes *prefixes; /* nflog: what means a refusal; NULL = the usual ones.
+						   Outlives the source */
 };
 
 /* Counters since the source was opened; they only grow. */
@@ -85,5 +88,7 @@ struct packet_source {
 	const struct packet_source_type *type;
 };
 
-extern const struct packet_source_type capture_source;  /* pcap and pcapng files */
-extern const struct packet_source_type afpacket_source; /* TPACKET_V3 rings on live interfaces */
+extern const struct packet_source_type capture_source;   /* pcap and pcapng files */
+extern const struct packet_source_type afpacket_source;  /* TPACKET_V3 rings on live interfaces */
+extern const struct packet_source_type nflog_source;     /* NFLOG groups: refused frames only */
+extern const struct packet_source_type nft_trace_source; /* some refused frames, and which rule it was */

@@ -106,7 +106,7 @@ static void conformance_A_18_scope(void **state)
 	b_set(&f->b, 3);
 	b_options(&f->b, 300, 4, 2);
 	b_field(&f->b, 149, 4);
-	b_pen(&f->b, 1, 1, 32473);
+	b_pen(&f->b, 999, 1, 32473);
 	b_field(&f->b, 41, 8);
 	b_field(&f->b, 149, 4); /* the same element outside the scope is another field */
 	b_set(&f->b, 300);
@@ -115,8 +115,9 @@ static void conformance_A_18_scope(void **state)
 	b64(&f->b, 99);
 	b32(&f->b, 6);
 	assert_int_equal(give(f), MESSAGE_FAULT_NONE);
-	assert_string_equal(text(f), HEAD(300) "\"scope\":{\"observationDomainId\":5,\"e32473.1\":\"0x01\"},"
-					       "\"exportedMessageTotalCount\":99,\"e0.149\":6}\n");
+	assert_string_equal(text(f),
+			    HEAD(300) "\"scope\":{\"observationDomainId\":5,\"e32473.999\":\"0x01\"},"
+				      "\"exportedMessageTotalCount\":99,\"e0.149\":6}\n");
 	assert_int_equal(session_stats(f->session)->options_records, 1);
 	assert_int_equal(session_stats(f->session)->data_records, 1);
 	stop(f);

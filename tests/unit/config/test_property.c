@@ -85,7 +85,8 @@ static void every_row_is_sound(void **state)
 	for (size_t i = 0; i < property_count; i++) {
 		const struct property *p = &properties[i];
 		const bool bare = p->type == PROPERTY_COLLECTORS || p->type == PROPERTY_NAMES ||
-				  p->type == PROPERTY_ALLOWED || p->type == PROPERTY_OBJECT;
+				  p->type == PROPERTY_ALLOWED || p->type == PROPERTY_GROUPS ||
+				  p->type == PROPERTY_PREFIXES || p->type == PROPERTY_OBJECT;
 		const bool text = p->type == PROPERTY_TEXT;
 
 		assert_ptr_equal(property_find(p->name), p);

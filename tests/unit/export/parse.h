@@ -14,7 +14,8 @@
 enum { PARSE_FIELDS = 64, PARSE_TEMPLATES = 128 };
 
 struct parsed_field {
-	uint16_t id, length; /* of the value */
+	uint16_t id;     /* with the enterprise bit */
+	uint16_t length; /* of the value */
 	const uint8_t *at;
 };
 
@@ -82,7 +83,11 @@ static inline size_t parse_template(struct parser *p, const uint8_t *at, size_t 
 		assert_true(used + 4 <= left);
 		t.field[i].id = (uint16_t)parse_number(at + used, 2);
 		t.field[i].length = (uint16_t)parse_number(at + used + 2, 2);
-		assert_false(t.field[i].id & 0x8000); /* no enterprise element yet (point 10) */
+		if (t.field[i].id & 0x8000) { /* point 10: an enterprise element names whose it is */
+			assert_true(used + 8 <= left);
+			assert_int_equal(parse_number(at + used + 4, 4), 32473);
+			used += 4;
+		}
 		assert_true(t.field[i].length > 0);
 	}
 	struct parsed_template *known = parse_find(p, t.id);

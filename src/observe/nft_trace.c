@@ -1,0 +1,388 @@
+/* What the rules of other programs do with frames, by the kernel's trace of nftables (also of iptables-nft).
+ *
+ * A table of our own (nft_table.h) marks some frames a second of each observation point; the kernel tells of
+ * every rule that such a frame meets. A drop makes a refused frame: rule "table/chain#handle comment". An
+ * accept counts as a hit of its rule. Not every frame is traced, so this source tells which rules refuse, and
+ * not how often. */
+#include <arpa/inet.h>
+#include <endian.h>
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/span.h"
+#include "observe/nft_table.h"
+#include "observe/source.h"
+
+enum {
+	MESSAGE_OCTETS = 1 << 16,
+	RECEIVE_OCTETS = 4 << 20,
+	MESSAGES_PER_READ = 2048,
+	FRAMES_MAX = 1024, /* that are being traced; a power of two */
+	RULES_MAX = 512,   /* of others that are remembered */
+	HEADER_MAX = 60,   /* network and transport header, as the kernel tells them */
+	RATE = 500,        /* frames a second, for each interface and direction */
+	IPV4_HEADER = 20,
+	IPV6_HEADER = 40,
+};
+
+/* A frame whose verdict is to come. */
+struct traced {
+	uint32_t id;
+	uint32_t in, out; /* ifindex */
+	uint32_t length;
+	uint8_t header[HEADER_MAX];
+};
+
+struct rule {
+	uint64_t handle; /* 0: the policy of a chain */
+	uint8_t family;
+	char table[NFT_NAME_SIZE], chain[NFT_NAME_SIZE];
+	char text[DENIAL_RULE_MAX];
+	uint64_t hits; /* frames that it let through */
+};
+
+struct event {
+	uint32_t id, type, verdict, in, out;
+	uint64_t handle;
+	uint8_t family;
+	bool has_verdict;
+	char table[NFT_NAME_SIZE], chain[NFT_NAME_SIZE];
+	const uint8_t *network, *transport;
+	uint32_t network_length, transport_length;
+};
+
+struct nft_trace {
+	struct packet_source base;
+	struct nft_table *table;
+	struct mnl_socket *socket;
+	struct point_table *points;
+	const struct logger *log;
+	struct source_statistics counted;
+	uint32_t rules;
+	uint32_t watched_count, watched[POINT_MAX]; /* ifindex, as our rules have them */
+	struct traced frame[FRAMES_MAX];
+	struct rule rule[RULES_MAX];
+	uint8_t payload[PACKET_BATCH_MAX][HEADER_MAX];
+	uint8_t message[MESSAGE_OCTETS] __attribute__((aligned(8)));
+};
+
+/* ---- what the kernel tells ---- */
+
+static void copy_name(char out[NFT_NAME_SIZE], const struct nlattr *a)
+{
+	const uint32_t length = mnl_attr_get_payload_len(a);
+	const uint32_t n = length < NFT_NAME_SIZE ? length : NFT_NAME_SIZE - 1;
+
+	memcpy(out, mnl_attr_get_payload(a), n);
+	out[n] = 0;
+}
+
+static uint32_t number_32(const struct nlattr *a)
+{
+	return mnl_attr_get_payload_len(a) == 4 ? get_be32(mnl_attr_get_payload(a)) : 0;
+}
+
+static int read_verdict(const struct nlattr *a, void *event)
+{
+	struct event *e = event;
+
+	if (mnl_attr_get_type(a) == NFTA_VERDICT_CODE && mnl_attr_get_payload_len(a) == 4) {
+		e->verdict = number_32(a);
+		e->has_verdict = true;
+	}
+	return MNL_CB_OK;
+}
+
+static int read_attribute(const struct nlattr *a, void *event)
+{
+	struct event *e = event;
+	uint64_t handle;
+
+	switch (mnl_attr_get_type(a)) {
+	case NFTA_TRACE_ID: e->id = number_32(a); break;
+	case NFTA_TRACE_TYPE: e->type = number_32(a); break;
+	case NFTA_TRACE_IIF: e->in = number_32(a); break;
+	case NFTA_TRACE_OIF: e->out = number_32(a); break;
+	case NFTA_TRACE_TABLE: copy_name(e->table, a); break;
+	case NFTA_TRACE_CHAIN: copy_name(e->chain, a); break;
+	case NFTA_TRACE_RULE_HANDLE:
+		if (mnl_attr_get_payload_len(a) == sizeof handle) {
+			memcpy(&handle, mnl_attr_get_payload(a), sizeof handle);
+			e->handle = be64toh(handle);
+		}
+		break;
+	case NFTA_TRACE_VERDICT: (void)mnl_attr_parse_nested(a, read_verdict, e); break;
+	case NFTA_TRACE_POLICY:
+		e->verdict = number_32(a);
+		e->has_verdict = true;
+		break;
+	case NFTA_TRACE_NETWORK_HEADER:
+		e->network = mnl_attr_get_payload(a);
+		e->network_length = mnl_attr_get_payload_len(a);
+		break;
+	case NFTA_TRACE_TRANSPORT_HEADER:
+		e->transport = mnl_attr_get_payload(a);
+		e->transport_length = mnl_attr_get_payload_len(a);
+		break;
+	}
+	return MNL_CB_OK;
+}
+
+/* ---- frames and rules ---- */
+
+static void remember(struct nft_trace *s, const struct event *e)
+{
+	struct traced *f = &s->frame[e->id % FRAMES_MAX];
+	uint32_t n = e->network_length < HEADER_MAX ? e->network_length : HEADER_MAX;
+
+	if (f->id != e->id)
+		*f = (struct traced){.id = e->id};
+	f->in = e->in ? e->in : f->in;
+	f->out = e->out ? e->out : f->out;
+	if (!e->network || f->length > 0)
+		return;
+	memcpy(f->header, e->network, n);
+	f->length = n;
+	n = e->transport_length < HEADER_MAX - n ? e->transport_length : HEADER_MAX - n;
+	if (e->transport)
+		memcpy(f->header + f->length, e->transport, n);
+	f->length += e->transport ? n : 0;
+}
+
+static void describe(struct nft_trace *s, struct rule *r, const struct event *e)
+{
+	char comment[RULE_COMMENT_MAX] = "";
+
+	if (r->handle == 0)
+		snprintf(r->text, sizeof r->text, "%.50s/%.50s policy", e->table, e->chain);
+	else if (nft_table_comment(s->table, r->family, e->table, e->chain, r->handle, comment))
+		snprintf(r->text, sizeof r->text, "%.24s/%.32s#%llu %s", e->table, e->chain,
+			 (unsigned long long)r->handle, comment);
+	else
+		snprintf(r->text, sizeof r->text, "%.40s/%.50s#%llu", e->table, e->chain,
+			 (unsigned long long)r->handle);
+}
+
+/* NULL: more rules than are remembered. */
+static struct rule *rule_of(struct nft_trace *s, const struct event *e)
+{
+	const uint64_t handle = e->type == NFT_TRACETYPE_POLICY ? 0 : e->handle;
+
+	for (uint32_t i = 0; i < s->rules; i++) {
+		struct rule *r = &s->rule[i];
+
+		if (r->handle == handle && r->family == e->family && strcmp(r->chain, e->chain) == 0 &&
+		    strcmp(r->table, e->table) == 0)
+			return r;
+	}
+	if (s->rules == RULES_MAX)
+		return NULL;
+	struct rule *r = &s->rule[s->rules++];
+	*r = (struct rule){.handle = handle, .family = e->family};
+	memcpy(r->table, e->table, sizeof r->table);
+	memcpy(r->chain, e->chain, sizeof r->chain);
+	describe(s, r, e);
+	return r;
+}
+
+static int point_of(const struct point_table *points, uint32_t ifindex)
+{
+	for (uint32_t i = 0; ifindex != 0 && i < points->count; i++)
+		if (points->point[i].up && points->point[i].ifindex == ifindex)
+			return (int)i;
+	return -1;
+}
+
+static uint32_t frame_length(const struct traced *f)
+{
+	uint32_t length = 0;
+
+	if (f->length >= IPV4_HEADER && f->header[0] >> 4 == 4)
+		length = get_be16(f->header + 2);
+	else if (f->length >= IPV6_HEADER && f->header[0] >> 4 == 6)
+		length = IPV6_HEADER + get_be16(f->header + 4);
+	return length > f->length ? length : f->length;
+}
+
+static void add_refused(struct nft_trace *s, const struct event *e, struct packet_batch *batch, int64_t now)
+{
+	const struct traced *f = &s->frame[e->id % FRAMES_MAX];
+	const struct rule *r = rule_of(s, e);
+	const int in = point_of(s->points, f->in), point = in >= 0 ? in : point_of(s->points, f->out);
+
+	if (f->id != e->id || f->length == 0 || point < 0)
+		return;
+	memcpy(s->payload[batch->count], f->header, sizeof f->header);
+	batch->packet[batch->count] = (struct packet){
+		.data = s->payload[batch->count],
+		.captured = f->length,
+		.length = frame_length(f),
+		.time = {now},
+		.point = (uint16_t)point,
+		.link = LINK_IP,
+		.direction = in >= 0 ? DIRECTION_INGRESS : DIRECTION_EGRESS,
+		.denial =
+			denial_table_add(&s->points->denials, REASON_DROPPED, CLASS_OTHER, r ? r->text : ""),
+	};
+	s->counted.octets += batch->packet[batch->count].length;
+	batch->count++;
+}
+
+static void take(struct nft_trace *s, const struct nlmsghdr *h, struct packet_batch *batch, int64_t now)
+{
+	const struct nfgenmsg *g = mnl_nlmsg_get_payload(h);
+	struct event e = {0};
+
+	if (h->nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_TRACE) ||
+	    mnl_nlmsg_get_payload_len(h) < sizeof *g)
+		return;
+	e.family = g->nfgen_family;
+	if (mnl_attr_parse(h, sizeof *g, read_attribute, &e) != MNL_CB_OK)
+		return;
+	remember(s, &e);
+	if (!e.has_verdict || strcmp(e.table, nft_table_name(s->table)) == 0)
+		return;
+	if (e.verdict == NF_DROP) {
+		add_refused(s, &e, batch, now);
+	} else if (e.verdict == NF_ACCEPT && e.type == NFT_TRACETYPE_RULE) {
+		struct rule *r = rule_of(s, &e);
+
+		if (r)
+			r->hits++;
+	}
+}
+
+/* ---- the source ---- */
+
+static enum status trace_read(struct packet_source *source, struct packet_batch *batch, struct error *err)
+{
+	struct nft_trace *s = (struct nft_trace *)source;
+	const int64_t now = mono_now().ns;
+
+	batch->count = 0;
+	batch->to_wall = wall_now().ns - now;
+	for (int i = 0; i < MESSAGES_PER_READ && batch->count < PACKET_BATCH_MAX; i++) {
+		const ssize_t n = mnl_socket_recvfrom(s->socket, s->message, sizeof s->message);
+		const struct nlmsghdr *h = (const struct nlmsghdr *)s->message;
+
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			break;
+		if (n < 0 && errno == ENOBUFS)
+			s->counted.dropped_packets++; /* at least */
+		else if (n < 0 && errno != EINTR)
+			return error_errno(err, "nft trace");
+		for (int left = (int)n; n > 0 && batch->count < PACKET_BATCH_MAX && mnl_nlmsg_ok(h, left);
+		     h = mnl_nlmsg_next(h, &left))
+			take(s, h, batch, now);
+	}
+	s->counted.packets += batch->count;
+	return batch->count > 0 ? OK : AGAIN;
+}
+
+/* No events of its own; it is where the rules follow the interfaces. */
+static int trace_next_event(struct packet_source *source, struct point_event *event)
+{
+	struct nft_trace *s = (struct nft_trace *)source;
+	uint32_t count = 0;
+	bool changed = false;
+	struct error err;
+
+	for (uint32_t i = 0; i < s->points->count; i++) {
+		const struct observation_point *p = &s->points->point[i];
+
+		if (!p->up)
+			continue;
+		changed |= count >= s->watched_count || s->watched[count] != p->ifindex;
+		s->watched[count++] = p->ifindex;
+	}
+	changed |= count != s->watched_count;
+	s->watched_count = count;
+	if (changed && nft_table_trace(s->table, s->watched, count, RATE, &err) != OK)
+		log_warn(s->log, "rules of other programs are not traced: %s", err.text);
+	return 0;
+}
+
+static void trace_release(struct packet_source *source, struct packet_batch *batch)
+{
+	batch->count = 0;
+}
+
+static void trace_statistics(struct packet_source *source, struct source_statistics *out)
+{
+	*out = ((const struct nft_trace *)source)->counted;
+}
+
+static int trace_poll_fd(const struct packet_source *source)
+{
+	return mnl_socket_get_fd(((const struct nft_trace *)source)->socket);
+}
+
+static void trace_close(struct packet_source *source)
+{
+	struct nft_trace *s = (struct nft_trace *)source;
+
+	if (!s)
+		return;
+	for (uint32_t i = 0; i < s->rules; i++)
+		if (s->rule[i].hits > 0)
+			log_debug(s->log, "%s let %llu traced frames through", s->rule[i].text,
+				  (unsigned long long)s->rule[i].hits);
+	if (s->socket)
+		mnl_socket_close(s->socket);
+	nft_table_close(s->table);
+	free(s);
+}
+
+static enum status subscribe(struct nft_trace *s, struct error *err)
+{
+	const int room = RECEIVE_OCTETS;
+	int group = NFNLGRP_NFTRACE;
+
+	s->socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (!s->socket || mnl_socket_bind(s->socket, 0, MNL_SOCKET_AUTOPID) < 0 ||
+	    mnl_socket_setsockopt(s->socket, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) < 0)
+		return error_errno(err, "nft trace: netlink socket");
+	if (setsockopt(mnl_socket_get_fd(s->socket), SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room) < 0)
+		(void)setsockopt(mnl_socket_get_fd(s->socket), SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+	return OK;
+}
+
+static enum status trace_open(struct packet_source **out, const struct source_options *options,
+			      struct error *err)
+{
+	struct nft_trace *s = calloc(1, sizeof *s);
+	enum status status;
+
+	*out = NULL;
+	if (!s)
+		return error_set(err, ERR_MEMORY, "nft trace: no memory");
+	s->base.type = &nft_trace_source;
+	s->points = options->points;
+	s->log = options->log;
+	status = subscribe(s, err);
+	if (status == OK)
+		status = nft_table_open(&s->table, err);
+	if (status == OK)
+		*out = &s->base;
+	else
+		trace_close(&s->base);
+	return status;
+}
+
+const struct packet_source_type nft_trace_source = {
+	.name = "nft-trace",
+	.description = "frames that rules of other programs refuse, by the kernel's trace of nftables",
+	.open = trace_open,
+	.poll_fd = trace_poll_fd,
+	.read = trace_read,
+	.release = trace_release,
+	.next_event = trace_next_event,
+	.statistics = trace_statistics,
+	.close = trace_close,
+};

@@ -1,0 +1,5 @@
+{
+  "FlowMetadata": {
+    "NflogGroups": "5"
+  }
+}

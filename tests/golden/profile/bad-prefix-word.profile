@@ -1,0 +1,5 @@
+{
+  "FlowMetadata": {
+    "DeniedPrefixes": [ "acl:=allow" ]
+  }
+}
