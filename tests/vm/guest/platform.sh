@@ -23,6 +23,7 @@ else
 	wait_for grep -q ready /tmp/sink.out
 	start_probe a -i va -c Sctp/192.0.2.2:4739
 	must "weir observes va" wait_for observes $probe 1
+	must "its ring is open" wait_for grep -q 'interface va' /tmp/a.log
 	check "weir's association" wait_for sh -c 'grep -q "192.0.2.2" /proc/$0/net/sctp/remaddr' $probe
 	in_ns a ping -c 5 -i 0.1 -W 20 192.0.2.2
 	stop $probe
