@@ -19,7 +19,7 @@ static const struct {
 	LOSS(undecodable, "data sets without a template"),
 	LOSS(waiting, "data sets waiting for a template"),
 	LOSS(malformed, "malformed messages"),
-	LOSS(reported_by_exporters, "reported lost by exporters"),
+	LOSS(reported_by_exporters, "packets missed, as exporters report"),
 	LOSS(wrong_values, "wrong values"),
 #undef LOSS
 };

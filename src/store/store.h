@@ -34,9 +34,7 @@ struct store_coverage {
 	uint64_t undecodable;           /* data sets that never found their template */
 	uint64_t waiting;               /* data sets that wait for it */
 	uint64_t malformed;             /* messages */
-	uint64_t reported_by_exporters; /* flows, packets or records that they say they lost: ledger tells
-					 * which
-					 */
+	uint64_t reported_by_exporters; /* packets that they say they did not meter or send */
 	uint64_t wrong_values;          /* values that are no value of their type */
 	int64_t first_ms, last_ms;      /* of all partitions in the views and the tail; 0: nothing there */
 };
