@@ -12,7 +12,7 @@ enum {
 	TICK_MS = 250,          /* expiry and sending never wait longer */
 	BATCHES_PER_TURN = 64,  /* then signals and timers get their turn */
 	REFUSED_PER_BATCH = 4,  /* batches of refused frames for one of all frames */
-	LAST_WORDS_MS = 100,    /* for the kernel to tell of what was refused just now */
+	LAST_WORDS_MS = 100,    /* for the kernel to tell of what was seen or refused just now */
 	CONTROL_EVERY_TICKS = 4 /* counters reach the exporter once a second */
 };
 
@@ -215,12 +215,12 @@ static void close_handle(uv_handle_t *handle, void *arg)
 	uv_close(handle, NULL);
 }
 
-/* Packets that are already in the ring still count: read until there is none. Bounded, because new ones may
- * keep coming. */
+/* Packets that were seen still count. The last of them lie in a block that the kernel hands over only when
+ * its time is up (packet_ring.h), and a refusal may come after its frame: wait for both, then read until
+ * there is none. Bounded, because new ones may keep coming. */
 static void drain(struct live *live)
 {
-	if (live->device->source_count > 1)
-		(void)poll(NULL, 0, LAST_WORDS_MS);
+	(void)poll(NULL, 0, LAST_WORDS_MS);
 	for (int n = 0; n < BATCHES_PER_TURN * 16 && read_sources(live) == OK; n++)
 		;
 }
