@@ -118,12 +118,12 @@ def nfcapd(build, folder, rate, seconds):
 
 
 @contextlib.contextmanager
-def roomy_buffers():
+def roomy_buffers(octets=16 << 20):
     """Every program gets the receive buffer that it asks for, where that can be arranged; put back afterwards."""
     path = Path("/proc/sys/net/core/rmem_max")
     before = path.read_text(encoding="ascii")
     try:
-        path.write_text(str(max(int(before), 16 << 20)), encoding="ascii")
+        path.write_text(str(max(int(before), octets)), encoding="ascii")
     except OSError:
         print("the receive buffer of nfcapd is bounded by net.core.rmem_max: no comparison of rates", file=sys.stderr)
     try:
