@@ -72,6 +72,7 @@ static enum status add_collector(struct probe *p, const char *text, struct error
 	p->collectors_replaced = true;
 	if (e->collector_count == COLLECTOR_MAX)
 		return error_set(err, ERR_LIMIT, "more than %d collectors", COLLECTOR_MAX);
+	e->group[e->collector_count] = 0;
 	return endpoint_parse(&e->collector[e->collector_count++], text, err);
 }
 
@@ -86,6 +87,7 @@ static enum status add_file(struct probe *p, const char *path, struct error *err
 	if (snprintf(text, sizeof text, "File/%s", path) >= (int)sizeof text)
 		return error_set(err, ERR_LIMIT, "the path is longer than %zu octets",
 				 sizeof e->collector[0].host - 1);
+	e->group[e->collector_count] = 0;
 	return endpoint_parse(&e->collector[e->collector_count++], text, err);
 }
 

@@ -147,11 +147,13 @@ static void exclude_own_traffic(struct device *device)
 	struct packet_source *source = device->source[0];
 
 	for (uint32_t i = 0; source->type->exclude && i < exporter_session_count(device->exporter); i++) {
-		struct sockaddr_storage local, remote;
+		for (uint32_t n = 0; exporter_session_member(device->exporter, i, n); n++) {
+			struct sockaddr_storage local, remote;
 
-		if (exporter_session_addresses(device->exporter, i, &local, &remote))
-			(void)source->type->exclude(source, (struct sockaddr *)&local,
-						    (struct sockaddr *)&remote);
+			if (exporter_session_addresses(device->exporter, i, n, &local, &remote))
+				(void)source->type->exclude(source, (struct sockaddr *)&local,
+							    (struct sockaddr *)&remote);
+		}
 	}
 }
 

@@ -63,8 +63,7 @@ static void start(struct session *s, const struct session_context *context, stru
 		session_options_due(s, context);
 }
 
-/* A new connection knows nothing of the one before (RFC 7011 8.1). */
-static void restart(struct session *s, const struct session_context *context, struct moment t)
+void session_restart(struct session *s, const struct session_context *context, struct moment t)
 {
 	session_flights_broken(s, context, t.wall);
 	s->announced = s->settled = s->fresh_keys = 0;
@@ -95,7 +94,7 @@ void control_check_timers(struct session *s, const struct session_context *conte
 	}
 	const uint32_t generation = s->transport->type->generation(s->transport);
 	if (generation != s->generation && reliable) {
-		restart(s, context, t);
+		session_restart(s, context, t);
 		return;
 	}
 	if (!s->started || s->statistics.messages == 0) {

@@ -77,17 +77,28 @@ static enum status make_ring(struct exporter *e, uint32_t wanted, struct error *
 	return OK;
 }
 
+/* How many collectors from the first on are one session. */
+static uint32_t group_length(const struct exporter_options *o, uint32_t first)
+{
+	uint32_t n = 1;
+
+	while (o->group[first] && first + n < o->collector_count && o->group[first + n] == o->group[first])
+		n++;
+	return n;
+}
+
 static enum status open_sessions(struct exporter *e, struct error *err)
 {
 	const struct exporter_options *o = &e->context.options;
 
-	for (uint32_t i = 0; i < o->collector_count; i++) {
-		struct session *s = e->session[i] = calloc(1, sizeof *s);
+	for (uint32_t i = 0; i < o->collector_count; i += group_length(o, i)) {
+		struct session *s = e->session[e->session_count] = calloc(1, sizeof *s);
 
 		if (!s)
 			return error_set(err, ERR_MEMORY, "exporter: no memory for a session");
 		e->session_count++;
-		const enum status st = session_open(s, &e->context, &o->collector[i], err);
+		const enum status st =
+			session_open(s, &e->context, &o->collector[i], group_length(o, i), err);
 		if (st != OK)
 			return st;
 	}
@@ -232,6 +243,11 @@ static void make_room(struct exporter *e, const struct flow_record *newest)
 	if (has_share(ring, share))
 		e->waited_in_vain = false;
 	wait_for_collectors(e, share);
+	for (uint32_t i = 0; i < e->session_count && !has_share(ring, share); i++) {
+		if (e->session[i]->spool)
+			session_spill(e->session[i], &e->context, *time_of(e, e->session[i]), true);
+	}
+	release_ring(e);
 	if (has_share(ring, share))
 		return;
 	for (uint32_t i = 0; i < e->session_count; i++)
@@ -406,8 +422,17 @@ uint32_t exporter_session_count(const struct exporter *e)
 
 void exporter_session_statistics(const struct exporter *e, uint32_t session, struct session_statistics *out)
 {
-	*out = e->session[session]->statistics;
-	out->errors = e->session[session]->transport->errors;
+	const struct session *s = e->session[session];
+	struct spool_statistics spool = {0};
+
+	if (s->spool)
+		spool_statistics(s->spool, &spool);
+	*out = s->statistics;
+	out->errors = group_errors(&s->group);
+	out->spooled_flows = spool.written;
+	out->spool_octets = spool.octets;
+	out->spool_set_aside = spool.set_aside;
+	out->spool_failures = spool.failures;
 }
 
 const struct endpoint *exporter_session_endpoint(const struct exporter *e, uint32_t session)
@@ -415,10 +440,17 @@ const struct endpoint *exporter_session_endpoint(const struct exporter *e, uint3
 	return &e->session[session]->endpoint;
 }
 
-bool exporter_session_addresses(const struct exporter *e, uint32_t session, struct sockaddr_storage *local,
-				struct sockaddr_storage *remote)
+const struct endpoint *exporter_session_member(const struct exporter *e, uint32_t session, uint32_t member)
 {
-	const struct transport *t = e->session[session]->transport;
+	const struct group *g = &e->session[session]->group;
 
-	return t->type->addresses(t, local, remote);
+	return member < g->count ? &g->member[member].endpoint : NULL;
+}
+
+bool exporter_session_addresses(const struct exporter *e, uint32_t session, uint32_t member,
+				struct sockaddr_storage *local, struct sockaddr_storage *remote)
+{
+	const struct transport *t = e->session[session]->group.member[member].transport;
+
+	return t && t->type->addresses(t, local, remote);
 }
