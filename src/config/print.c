@@ -80,7 +80,7 @@ static void print_list(const struct property *p, const struct settings *s, char 
 	}
 }
 
-static void print_value(const struct property *p, const struct settings *s, char *out, size_t size)
+void property_print(const struct property *p, const struct settings *s, char *out, size_t size)
 {
 	const int64_t value = value_of(p, s);
 
@@ -96,7 +96,7 @@ static void print_value(const struct property *p, const struct settings *s, char
 	case PROPERTY_GROUPS:
 	case PROPERTY_PREFIXES:
 	case PROPERTY_NAMES: print_list(p, s, out, size); break;
-	case PROPERTY_OBJECT: break; /* its own rows follow */
+	case PROPERTY_OBJECT: *out = 0; break; /* its own rows follow */
 	}
 }
 
@@ -121,7 +121,7 @@ void settings_print(const struct settings *settings, FILE *out)
 
 		if (p->type == PROPERTY_OBJECT)
 			continue;
-		print_value(p, settings, value, sizeof value);
+		property_print(p, settings, value, sizeof value);
 		fprintf(out, "%-24s %-26s  %s\n", p->name, value, meaning_of(p, value_of(p, settings)));
 	}
 	for (size_t i = 0; i < property_count; i++) {

@@ -3,7 +3,7 @@
 #include <poll.h>
 #include <stdlib.h>
 
-#include "export/session.h"
+#include "export/exporter_state.h"
 #include "ie/ie.h"
 
 /* One turn's share of each collector: 64 messages of 1400 octets are about 0.3 ms of system calls, well under
@@ -22,18 +22,6 @@ enum {
 /* At the end a collector that takes nothing is waited for, but not for ever. */
 #define FINISH_WAIT_NS (2 * NS_PER_S)
 
-struct exporter {
-	struct session_context context;
-	struct moment last; /* given to the last service: what files are told */
-	struct moment real; /* what collectors over the network are told */
-	uint32_t session_count;
-	bool busy;
-	bool waited_in_vain; /* for collectors that take nothing: not again before they take something */
-	bool told_enterprise;
-	void *ring_memory;
-	struct session *session[COLLECTOR_MAX];
-};
-
 /* Header, the largest template in its set, the largest record in its set. */
 static size_t smallest_message(const struct session_context *context)
 {
@@ -50,7 +38,7 @@ static size_t smallest_message(const struct session_context *context)
 	return IPFIX_HEADER_LENGTH + 2 * IPFIX_SET_HEADER_LENGTH + template + record;
 }
 
-static enum status check_options(const struct exporter_options *o, size_t smallest, struct error *err)
+enum status exporter_check_options(const struct exporter_options *o, size_t smallest, struct error *err)
 {
 	if (o->collector_count > COLLECTOR_MAX)
 		return error_set(err, ERR_LIMIT, "%u collectors; allowed: %d", o->collector_count,
@@ -77,8 +65,7 @@ static enum status make_ring(struct exporter *e, uint32_t wanted, struct error *
 	return OK;
 }
 
-/* How many collectors from the first on are one session. */
-static uint32_t group_length(const struct exporter_options *o, uint32_t first)
+uint32_t exporter_group_length(const struct exporter_options *o, uint32_t first)
 {
 	uint32_t n = 1;
 
@@ -91,16 +78,19 @@ static enum status open_sessions(struct exporter *e, struct error *err)
 {
 	const struct exporter_options *o = &e->context.options;
 
-	for (uint32_t i = 0; i < o->collector_count; i += group_length(o, i)) {
+	for (uint32_t i = 0; i < o->collector_count; i += exporter_group_length(o, i)) {
 		struct session *s = e->session[e->session_count] = calloc(1, sizeof *s);
 
 		if (!s)
 			return error_set(err, ERR_MEMORY, "exporter: no memory for a session");
 		e->session_count++;
 		const enum status st =
-			session_open(s, &e->context, &o->collector[i], group_length(o, i), err);
+			session_open(s, &e->context, &o->collector[i], exporter_group_length(o, i), err);
 		if (st != OK)
 			return st;
+		const enum status spool = session_open_spool(s, &e->context, err);
+		if (spool != OK)
+			return spool;
 	}
 	return OK;
 }
@@ -131,7 +121,7 @@ enum status exporter_new(struct exporter **out, const struct exporter_options *o
 	options_make(e->context.layout + FLOW_LAYOUT_COUNT);
 	use_enterprise(e);
 	e->context.smallest_message = smallest_message(&e->context);
-	enum status st = check_options(options, e->context.smallest_message, err);
+	enum status st = exporter_check_options(options, e->context.smallest_message, err);
 	if (st == OK)
 		st = make_ring(e, options->ring_octets, err);
 	if (st == OK)
@@ -172,7 +162,7 @@ static void set_time(struct exporter *e, struct mono_ns now, struct wall_ns wall
 	e->real = e->context.options.packet_time ? (struct moment){mono_now(), wall_now()} : e->last;
 }
 
-static const struct moment *time_of(const struct exporter *e, const struct session *s)
+const struct moment *exporter_time_of(const struct exporter *e, const struct session *s)
 {
 	return s->file ? &e->last : &e->real;
 }
@@ -184,8 +174,8 @@ void exporter_service(struct exporter *e, struct mono_ns now, struct wall_ns wal
 	set_time(e, now, wall);
 	e->busy = false;
 	for (uint32_t i = 0; i < e->session_count; i++) {
-		if (session_turn(e->session[i], &e->context, *time_of(e, e->session[i]), MESSAGES_PER_TURN,
-				 false) == TURN_MORE)
+		if (session_turn(e->session[i], &e->context, *exporter_time_of(e, e->session[i]),
+				 MESSAGES_PER_TURN, false) == TURN_MORE)
 			e->busy = true;
 	}
 	release_ring(e);
@@ -245,14 +235,14 @@ static void make_room(struct exporter *e, const struct flow_record *newest)
 	wait_for_collectors(e, share);
 	for (uint32_t i = 0; i < e->session_count && !has_share(ring, share); i++) {
 		if (e->session[i]->spool)
-			session_spill(e->session[i], &e->context, *time_of(e, e->session[i]), true);
+			session_spill(e->session[i], &e->context, *exporter_time_of(e, e->session[i]), true);
 	}
 	release_ring(e);
 	if (has_share(ring, share))
 		return;
 	for (uint32_t i = 0; i < e->session_count; i++)
 		session_give_up(e->session[i], &e->context, ring_tail(ring) + share,
-				time_of(e, e->session[i])->wall);
+				exporter_time_of(e, e->session[i])->wall);
 	release_ring(e);
 }
 
@@ -288,7 +278,7 @@ void exporter_put(void *exporter, const struct flow_record *record)
 	if (!at) {
 		for (uint32_t i = 0; i < e->session_count; i++)
 			session_count_lost(e->session[i], &e->context, 1, record->packets, record->octets,
-					   time_of(e, e->session[i])->wall);
+					   exporter_time_of(e, e->session[i])->wall);
 		return;
 	}
 	const size_t length = encode(e, layout, record, at);
@@ -341,7 +331,7 @@ enum ending { ENDING_RECORDS, ENDING_OPTIONS, ENDED };
 static bool end_session(struct exporter *e, struct session *s, enum ending *ending)
 {
 	const uint64_t before = s->statistics.messages;
-	const enum turn turn = session_turn(s, &e->context, *time_of(e, s), MESSAGES_PER_TURN, true);
+	const enum turn turn = session_turn(s, &e->context, *exporter_time_of(e, s), MESSAGES_PER_TURN, true);
 
 	if (turn == TURN_IDLE && *ending == ENDING_RECORDS) {
 		session_options_due(s, &e->context);
@@ -401,7 +391,7 @@ enum status exporter_finish(struct exporter *e, struct mono_ns now, struct wall_
 		const struct transport_type *type = s->transport->type;
 		enum status st = OK;
 
-		session_abandon(s, &e->context, time_of(e, s)->wall);
+		session_abandon(s, &e->context, exporter_time_of(e, s)->wall);
 		if (s->statistics.not_sent_flows)
 			log_warn(e->context.log, "collector %s: %llu flow records were not sent",
 				 s->endpoint.host, (unsigned long long)s->statistics.not_sent_flows);

@@ -89,6 +89,13 @@ void exporter_service(struct exporter *exporter, struct mono_ns now, struct wall
  * sources, then call it again without waiting. */
 bool exporter_busy(const struct exporter *exporter);
 
+/* Go on with other options: sessions whose collectors and settings did not change are left as they are,
+ * others end, in order, or begin. A session that is made anew because of its settings takes over what waits
+ * for it. Domain, enterprise number, ring and packet_time stay as they were. On an error nothing has changed.
+ */
+MUST_CHECK enum status exporter_reload(struct exporter *exporter, const struct exporter_options *options,
+				       struct error *err);
+
 /* Send everything that is left, with a last set of statistics, whatever the timers say. Over a file an error
  * that cost records is answered here. A collector that takes nothing is waited for two seconds at most. */
 MUST_CHECK enum status exporter_finish(struct exporter *exporter, struct mono_ns now, struct wall_ns wall,

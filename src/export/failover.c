@@ -51,7 +51,7 @@ enum status session_open(struct session *s, const struct session_context *contex
 	}
 	use(s, 0);
 	session_restart_data(s);
-	return session_open_spool(s, context, err);
+	return OK;
 }
 
 static void close_member(struct member *m)

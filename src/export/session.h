@@ -136,6 +136,7 @@ void session_interfaces_due(struct session *s, const struct session_context *con
 void session_failover(struct session *s, const struct session_context *context, struct moment t);
 
 /* spill.c: the spool of a reliable session. Open it when the options ask for one. */
+bool session_wants_spool(const struct session *s);
 MUST_CHECK enum status session_open_spool(struct session *s, const struct session_context *context,
 					  struct error *err);
 /* Records to the spool when nobody takes them; `all`: now, to make room in the ring or at the end. */

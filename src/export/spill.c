@@ -12,7 +12,7 @@
 
 enum { NAME_PART = 200 };
 
-static bool wants_spool(const struct session *s)
+bool session_wants_spool(const struct session *s)
 {
 	for (uint32_t i = 0; i < s->group.count; i++) {
 		const struct transport_type *type = s->group.member[i].endpoint.type;
@@ -55,7 +55,7 @@ enum status session_open_spool(struct session *s, const struct session_context *
 		.log = context->log,
 	};
 
-	if (!*o->spool_folder || s->spool || !wants_spool(s))
+	if (!*o->spool_folder || s->spool || !session_wants_spool(s))
 		return OK;
 	folder_of(s, o->spool_folder, folder, sizeof folder);
 	s->spool_size = o->spool_size;
