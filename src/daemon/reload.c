@@ -22,8 +22,24 @@ static bool has_one_value(const struct property *p)
 	return p->type == PROPERTY_FLAG || p->type == PROPERTY_NUMBER || p->type == PROPERTY_WORD;
 }
 
-/* What waits for the next start keeps its value. The changed ones are counted, and those that wait named. */
-static uint32_t settle(struct device *device, const struct settings *asked, struct settings *next)
+static void take_list(const struct property *p, const struct settings *from, struct settings *to)
+{
+	const struct exporter_options *a = &from->exporter;
+	struct exporter_options *b = &to->exporter;
+
+	if (p->type == PROPERTY_COLLECTORS) {
+		memcpy(b->collector, a->collector, sizeof b->collector);
+		memcpy(b->group, a->group, sizeof b->group);
+		b->collector_count = a->collector_count;
+	} else if (p->type == PROPERTY_ALLOWED) {
+		memcpy(b->tls.allowed, a->tls.allowed, sizeof b->tls.allowed);
+		b->tls.allowed_count = a->tls.allowed_count;
+	}
+}
+
+/* From what is asked to what is in force: the properties that can change. The changed ones are counted, and
+ * those that wait for the next start named. */
+static uint32_t settle(const struct device *device, struct settings *asked, struct settings *next)
 {
 	char names[NAMES_TEXT] = "";
 	uint32_t changed = 0;
@@ -32,8 +48,12 @@ static uint32_t settle(struct device *device, const struct settings *asked, stru
 	for (size_t i = 0; i < property_count; i++) {
 		const struct property *p = &properties[i];
 
-		if (!p->live && has_one_value(p))
-			property_set(p, next, property_get(p, device->settings));
+		if (p->live && has_one_value(p))
+			property_set(p, next, property_get(p, asked));
+		else if (p->live && p->type == PROPERTY_TEXT)
+			memcpy(property_text(p, next), property_text(p, asked), p->size);
+		else if (p->live)
+			take_list(p, asked, next);
 		if (is_same(p, asked, &device->asked))
 			continue;
 		changed++;
@@ -63,7 +83,7 @@ static void change_meter(struct device *device, struct settings *next)
 	(void)meter_change(device->meter, after);
 }
 
-static void take(struct device *device, const struct settings *asked, struct settings *next)
+static void take(struct device *device, struct settings *asked, struct settings *next)
 {
 	struct exporter_options *o = &next->exporter;
 	const uint32_t changed = settle(device, asked, next);
@@ -78,7 +98,6 @@ static void take(struct device *device, const struct settings *asked, struct set
 		return;
 	}
 	change_meter(device, next);
-	memcpy(next->meter.hash_key, device->settings->meter.hash_key, sizeof next->meter.hash_key);
 	*device->settings = *next;
 	device->asked = *asked;
 	if (o->collector_count == 0)
@@ -98,7 +117,7 @@ void device_reload(struct device *device)
 	else if (!device->reader(device->reader_arg, asked))
 		log_error(&device->log, "the profile of before stays in force");
 	else {
-		asked[1] = asked[0];
+		asked[1] = *device->settings;
 		take(device, &asked[0], &asked[1]);
 	}
 	free(asked);

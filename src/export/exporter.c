@@ -100,8 +100,12 @@ static void use_enterprise(struct exporter *e)
 	uint32_t *pen = &e->context.options.enterprise;
 
 	*pen = *pen ? *pen : WEIR_PEN;
-	for (uint32_t i = 0; i < TEMPLATE_COUNT; i++)
+	for (uint32_t i = 0; i < TEMPLATE_COUNT; i++) {
+		for (uint32_t n = 0; n < e->context.layout[i].field_count; n++)
+			e->context.own_templates |= (uint64_t)(e->context.layout[i].field[n].pen == WEIR_PEN)
+						    << i;
 		layout_use_enterprise(&e->context.layout[i], *pen);
+	}
 	e->context.facts.enterprise = *pen;
 }
 
@@ -395,6 +399,10 @@ enum status exporter_finish(struct exporter *e, struct mono_ns now, struct wall_
 		if (s->statistics.not_sent_flows)
 			log_warn(e->context.log, "collector %s: %llu flow records were not sent",
 				 s->endpoint.host, (unsigned long long)s->statistics.not_sent_flows);
+		if (s->spool && !spool_is_empty(s->spool))
+			log_info(e->context.log,
+				 "collector %s: flow records wait in the spool for the next start",
+				 s->endpoint.host);
 		if (s->file && *s->failure.text)
 			st = error_set(result == OK ? err : NULL, ERR_SYSTEM, "%s", s->failure.text);
 		else if (type->flush)

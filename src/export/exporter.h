@@ -91,7 +91,8 @@ bool exporter_busy(const struct exporter *exporter);
 
 /* Go on with other options: sessions whose collectors and settings did not change are left as they are,
  * others end, in order, or begin. A session that is made anew because of its settings takes over what waits
- * for it. Domain, enterprise number, ring and packet_time stay as they were. On an error nothing has changed.
+ * for it. What is said of records (domain, enterprise number, …), ring and packet_time stay as they were. On
+ * an error nothing has changed.
  */
 MUST_CHECK enum status exporter_reload(struct exporter *exporter, const struct exporter_options *options,
 				       struct error *err);

@@ -159,6 +159,25 @@ static void begin(struct exporter *e, struct session *s)
 		log_error(e->context.log, "%s; records wait in memory only", err.text);
 }
 
+/* What can change. The layout of records and who they come from cannot. */
+static void take_options(struct exporter_options *o, const struct exporter_options *from)
+{
+	memcpy(o->collector, from->collector, sizeof o->collector);
+	memcpy(o->group, from->group, sizeof o->group);
+	o->collector_count = from->collector_count;
+	o->failover_hold_ns = from->failover_hold_ns;
+	memcpy(o->spool_folder, from->spool_folder, sizeof o->spool_folder);
+	o->spool_size = from->spool_size;
+	o->spool_rate = from->spool_rate;
+	o->template_refresh_ns = from->template_refresh_ns;
+	o->template_refresh_messages = from->template_refresh_messages;
+	o->options_refresh_ns = from->options_refresh_ns;
+	o->max_message = from->max_message;
+	o->reconnect_ns = from->reconnect_ns;
+	o->lifetime_ns = from->lifetime_ns;
+	o->tls = from->tls;
+}
+
 enum status exporter_reload(struct exporter *e, const struct exporter_options *options, struct error *err)
 {
 	const struct exporter_options old = e->context.options;
@@ -168,11 +187,7 @@ enum status exporter_reload(struct exporter *e, const struct exporter_options *o
 
 	if (st != OK)
 		return st;
-	*o = *options;
-	o->domain = old.domain;
-	o->enterprise = old.enterprise;
-	o->packet_time = old.packet_time;
-	o->ring_octets = old.ring_octets;
+	take_options(o, options);
 	for (uint32_t i = 0; i < o->collector_count && st == OK; i += exporter_group_length(o, i))
 		st = add(e, &p, &old, &o->collector[i], exporter_group_length(o, i), err);
 	if (st != OK) {

@@ -28,6 +28,7 @@ struct session_context {
 	const struct logger *log;
 	struct ring *ring;
 	size_t smallest_message;              /* holds every record behind its template */
+	uint64_t own_templates;               /* by layout number: with enterprise elements of ours */
 	struct options_facts facts;           /* the device's part; a session adds its own */
 	struct layout layout[TEMPLATE_COUNT]; /* flow layouts, then options layouts */
 };

@@ -23,8 +23,8 @@ bool session_wants_spool(const struct session *s)
 	return false;
 }
 
-/* One folder for a collector or group, which is found again by what the profile says of it. */
-static void folder_of(const struct session *s, const char *base, char *out, size_t size)
+/* One folder for a collector or group and an Observation Domain, found again by what the profile says. */
+static void folder_of(const struct session *s, const char *base, uint32_t domain, char *out, size_t size)
 {
 	char all[NAME_PART + 1];
 	uint32_t sum = 0;
@@ -39,13 +39,13 @@ static void folder_of(const struct session *s, const char *base, char *out, size
 			all[used++] = isalnum((unsigned char)*c) || *c == '.' || *c == '-' ? *c : '_';
 	}
 	all[used] = 0;
-	snprintf(out, size, "%s/%s_%08x", base, all, sum);
+	snprintf(out, size, "%s/%s_%08x_%u", base, all, sum, domain);
 }
 
 enum status session_open_spool(struct session *s, const struct session_context *context, struct error *err)
 {
 	const struct exporter_options *o = &context->options;
-	char folder[sizeof o->spool_folder + NAME_PART + 16];
+	char folder[sizeof o->spool_folder + NAME_PART + 32];
 	const struct spool_options options = {
 		.folder = folder,
 		.size = o->spool_size,
@@ -57,7 +57,7 @@ enum status session_open_spool(struct session *s, const struct session_context *
 
 	if (!*o->spool_folder || s->spool || !session_wants_spool(s))
 		return OK;
-	folder_of(s, o->spool_folder, folder, sizeof folder);
+	folder_of(s, o->spool_folder, o->domain, folder, sizeof folder);
 	s->spool_size = o->spool_size;
 	return spool_open(&s->spool, &options, err);
 }
