@@ -43,7 +43,7 @@ MUST_CHECK enum status input_refill(struct input *input, size_t octets, struct e
 MUST_CHECK static inline enum status input_need(struct input *input, size_t octets, bool pinned,
 						struct error *err)
 {
-	if (__builtin_expect(input->end - input->at >= octets, 1))
+	if (likely(input->end - input->at >= octets))
 		return OK;
 	if (input->fd < 0)
 		return END;
