@@ -44,5 +44,5 @@ const char *command_operand(struct invocation *invocation);
 int command_usage_error(const struct invocation *invocation, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-extern const struct command command_check, command_collect, command_demo, command_dump, command_probe,
-	command_query;
+extern const struct command command_check, command_collect, command_demo, command_dump, command_policy,
+	command_probe, command_query;

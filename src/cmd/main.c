@@ -10,7 +10,7 @@ static const struct command *const commands[] = {
 #ifdef WEIR_QUERY
 	&command_query,
 #endif
-	&command_dump,  &command_check,   &command_demo, NULL,
+	&command_dump,  &command_check,   &command_policy, &command_demo, NULL,
 };
 
 static void print_commands(FILE *out)
