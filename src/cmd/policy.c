@@ -195,7 +195,7 @@ static int remove_policy(const struct request *r)
 
 /* ---- trust ---- */
 
-enum { HOSTS_MAX = 64 };
+enum { HOSTS_MAX = 256 };
 
 /* The hosts that a word stands for. 0: nothing, and standard error has said why. */
 static uint32_t hosts_of(const json_t *list, const char *peer, struct policy_prefix out[HOSTS_MAX])
@@ -209,6 +209,10 @@ static uint32_t hosts_of(const json_t *list, const char *peer, struct policy_pre
 		return 0;
 	}
 	const uint32_t count = policy_list_peer(list, peer, out, HOSTS_MAX, &wide);
+	if (count == HOSTS_MAX) {
+		fprintf(stderr, "weir policy: peer '%s' has more than %d hosts\n", peer, HOSTS_MAX - 1);
+		return 0;
+	}
 	if (count == 0)
 		fprintf(stderr, "weir policy: '%s' is neither an address nor a peer of the policy\n", peer);
 	else if (wide)
@@ -219,7 +223,8 @@ static uint32_t hosts_of(const json_t *list, const char *peer, struct policy_pre
 static int trust_locked(const struct request *r, const json_t *list, bool add)
 {
 	struct policy_prefix host[HOSTS_MAX];
-	struct trust_member member = {.seconds = r->expires};
+	struct trust_member member[HOSTS_MAX];
+	struct trust_members members = {.member = member};
 	struct error err;
 
 	if (!list || !policy_list_has_trust(list, r->word[2])) {
@@ -229,15 +234,15 @@ static int trust_locked(const struct request *r, const json_t *list, bool add)
 			list ? r->word[2] : "", list ? "'" : "");
 		return EXIT_RUN_FAILED;
 	}
-	const uint32_t count = hosts_of(list, r->word[3], host);
-	snprintf(member.trust, sizeof member.trust, "%s", r->word[2]);
-	for (uint32_t i = 0; i < count; i++) {
-		member.peer = host[i];
-		const enum status status = policy_table_send(policy_compile_member(&member, add), &err);
-		if (status != OK)
-			return failed(status, &err);
+	members.count = hosts_of(list, r->word[3], host);
+	if (members.count == 0)
+		return EXIT_RUN_FAILED;
+	for (uint32_t i = 0; i < members.count; i++) {
+		member[i] = (struct trust_member){.peer = host[i], .seconds = r->expires};
+		snprintf(member[i].trust, sizeof member[i].trust, "%s", r->word[2]);
 	}
-	return count ? EXIT_DONE : EXIT_RUN_FAILED;
+	const enum status status = policy_table_send(policy_compile_members(&members, add), &err);
+	return status == OK ? EXIT_DONE : failed(status, &err);
 }
 
 static int trust(const struct request *r)

@@ -452,13 +452,16 @@ static bool put_member(json_t *commands, const char *verb, const struct trust_me
 
 /* Added without an end (nothing if it is there), taken out, added: so it needs not be known whether it is
  * there. */
-json_t *policy_compile_member(const struct trust_member *member, bool add_it)
+json_t *policy_compile_members(const struct trust_members *members, bool add_them)
 {
 	json_t *commands = json_array();
-	bool good =
-		put_member(commands, "add", member, false) && put_member(commands, "delete", member, false);
+	bool good = true;
 
-	if (good && add_it)
-		good = put_member(commands, "add", member, true);
+	for (uint32_t i = 0; good && i < members->count; i++) {
+		const struct trust_member *m = &members->member[i];
+
+		good = put_member(commands, "add", m, false) && put_member(commands, "delete", m, false) &&
+		       (!add_them || put_member(commands, "add", m, true));
+	}
 	return finish(commands, !good);
 }

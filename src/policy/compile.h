@@ -30,8 +30,8 @@ json_t *policy_compile(const struct policy *policy, const struct trust_members *
 /* The transaction that takes the table away; it needs no table to be there. NULL: no memory. */
 json_t *policy_compile_removal(void);
 
-/* Add a member, or give it another end, or take it out. NULL: no memory. */
-json_t *policy_compile_member(const struct trust_member *member, bool add);
+/* Add members, or give them another end, or take them out. NULL: no memory. */
+json_t *policy_compile_members(const struct trust_members *members, bool add);
 
 /* Append {"add": {what: object}} and steal the object. False: no memory, or a NULL among them. */
 bool policy_command(json_t *commands, const char *verb, const char *what, json_t *object);

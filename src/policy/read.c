@@ -68,6 +68,12 @@ static enum status fail_value(const struct reader *r, const struct member *m, co
 	return fail(r, m->first.begin, "%s%s: %s seen; %s allowed", r->where, name, seen, allowed);
 }
 
+/* A list that is there and empty: would it mean all, or nobody? */
+static enum status fail_empty(const struct reader *r, const struct member *m, const char *name)
+{
+	return fail(r, m->first.begin, "%s%s: an empty list seen; leave it out to mean all", r->where, name);
+}
+
 static enum status fail_unknown(const struct reader *r, const struct member *m, const char *name,
 				const char *const *names)
 {
@@ -78,8 +84,9 @@ static enum status fail_unknown(const struct reader *r, const struct member *m, 
 		if (edit_distance(name, *n) < edit_distance(name, nearest))
 			nearest = *n;
 	quote_text(r->document.text + m->key.begin, m->key.end - m->key.begin, seen, sizeof seen);
-	return fail(r, m->key.begin, "%sunknown property %s seen; the nearest known one is \"%s\"", r->where,
-		    seen, nearest);
+	const int length = (int)strlen(r->where);
+	return fail(r, m->key.begin, "%.*s%sunknown property %s seen; the nearest known one is \"%s\"",
+		    length ? length - 1 : 0, r->where, length ? ": " : "", seen, nearest);
 }
 
 /* ---- values ---- */
@@ -240,7 +247,7 @@ static enum status read_prefixes(struct reader *r, const struct member *m, const
 	if (status != OK)
 		return status;
 	if (p->prefix_count == first)
-		return fail_value(r, m, name, "a list with something in it");
+		return fail_empty(r, m, name);
 	out->first = first;
 	out->count = policy_prefixes_tidy(p->prefix + first, p->prefix_count - first);
 	p->prefix_count = first + out->count;
@@ -496,7 +503,13 @@ static enum status read_conditions(struct reader *r, const struct member m[PROPE
 		status = each_value(r, &m[PORTS], take_port, rule);
 	if (status == OK && m[NEEDS].key.end)
 		status = each_value(r, &m[NEEDS], take_need, rule);
-	return status;
+	if (status != OK)
+		return status;
+	if (m[PROTOCOL].key.end && rule->protocol_count == 0 && !rule->icmp)
+		return fail_empty(r, &m[PROTOCOL], rule_names[PROTOCOL]);
+	if (m[PORTS].key.end && rule->port_count == 0)
+		return fail_empty(r, &m[PORTS], rule_names[PORTS]);
+	return m[NEEDS].key.end && rule->trust == 0 ? fail_empty(r, &m[NEEDS], rule_names[NEEDS]) : OK;
 }
 
 static enum status take_rule(struct reader *r, const struct member *m, void *arg)
@@ -507,8 +520,10 @@ static enum status take_rule(struct reader *r, const struct member *m, void *arg
 	enum status status;
 
 	snprintf(r->where, sizeof r->where, "Rules[%u].", p->rule_count);
-	if (m->first.kind != '{')
-		return fail_value(r, m, "", "an object { … }");
+	if (m->first.kind != '{') {
+		r->where[0] = 0;
+		return fail_value(r, m, top_names[RULES], "a list of objects { … }");
+	}
 	if (p->rule_count == POLICY_RULES_MAX)
 		return fail(r, m->first.begin, "Rules: more than %d seen", POLICY_RULES_MAX);
 	status = take_members(r, m->first.begin, rule_names, members);
@@ -549,7 +564,7 @@ static enum status read_top(struct reader *r)
 	if (status == OK)
 		status = each_value(r, &m[INTERFACES], take_interface, NULL);
 	if (status == OK && r->policy->interface_count == 0)
-		return fail_value(r, &m[INTERFACES], top_names[INTERFACES], "a list with something in it");
+		return fail_empty(r, &m[INTERFACES], top_names[INTERFACES]);
 	if (status == OK && m[NFLOG_GROUP].key.end && !take_number(r, &m[NFLOG_GROUP], 65535, &group))
 		return fail_value(r, &m[NFLOG_GROUP], top_names[NFLOG_GROUP], "0 to 65535");
 	r->policy->nflog_group = (uint16_t)group;
