@@ -13,35 +13,18 @@
 #include "config/lexer.h"
 #include "config/property.h"
 #include "policy/prefix.h"
+#include "policy/reader.h"
 
-enum { SHOWN = 48, TEXT_MAX = 128, PROPERTIES_MAX = 8, GROUP_STANDARD = 5 };
-
-struct reader {
-	struct policy *policy;
-	struct document document;
-	struct error *err;
-	char where[64]; /* "Rules[3]." */
-};
+enum { GROUP_STANDARD = 5 };
 
 enum top { INTERFACES, NFLOG_GROUP, PEERS, TRUST, RULES, TOP_COUNT };
 static const char *const top_names[] = {[INTERFACES] = "Interfaces", [NFLOG_GROUP] = "NflogGroup",
 					[PEERS] = "Peers",           [TRUST] = "TrustRequirements",
 					[RULES] = "Rules",           [TOP_COUNT] = NULL};
 
-enum of_rule { NAME, ALLOW, SENDERS, RECEIVERS, PROTOCOL, PORTS, NEEDS, OF_RULE_COUNT };
-static const char *const rule_names[] = {
-	[NAME] = "Name",         [ALLOW] = "Allow", [SENDERS] = "Senders", [RECEIVERS] = "Receivers",
-	[PROTOCOL] = "Protocol", [PORTS] = "Ports", [NEEDS] = "Trust",     [OF_RULE_COUNT] = NULL};
-
-_Static_assert((int)TOP_COUNT <= (int)PROPERTIES_MAX && (int)OF_RULE_COUNT <= (int)PROPERTIES_MAX,
-	       "room for members");
-
 /* ---- errors ---- */
 
-static enum status fail(const struct reader *r, size_t at, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static enum status fail(const struct reader *r, size_t at, const char *format, ...)
+enum status reader_fail(const struct reader *r, size_t at, const char *format, ...)
 {
 	va_list args;
 
@@ -51,12 +34,12 @@ static enum status fail(const struct reader *r, size_t at, const char *format, .
 	return ERR_USAGE;
 }
 
-static enum status no_memory(const struct reader *r)
+enum status reader_no_memory(const struct reader *r)
 {
 	return error_set(r->err, ERR_MEMORY, "%s: no memory", r->document.name);
 }
 
-static enum status fail_value(const struct reader *r, const struct member *m, const char *name,
+enum status reader_fail_value(const struct reader *r, const struct member *m, const char *name,
 			      const char *allowed)
 {
 	char seen[SHOWN];
@@ -65,13 +48,14 @@ static enum status fail_value(const struct reader *r, const struct member *m, co
 		snprintf(seen, sizeof seen, "%s", m->first.kind == '{' ? "an object" : "a list");
 	else
 		quote_text(r->document.text + m->first.begin, m->end - m->first.begin, seen, sizeof seen);
-	return fail(r, m->first.begin, "%s%s: %s seen; %s allowed", r->where, name, seen, allowed);
+	return reader_fail(r, m->first.begin, "%s%s: %s seen; %s allowed", r->where, name, seen, allowed);
 }
 
 /* A list that is there and empty: would it mean all, or nobody? */
-static enum status fail_empty(const struct reader *r, const struct member *m, const char *name)
+enum status reader_fail_empty(const struct reader *r, const struct member *m, const char *name)
 {
-	return fail(r, m->first.begin, "%s%s: an empty list seen; leave it out to mean all", r->where, name);
+	return reader_fail(r, m->first.begin, "%s%s: an empty list seen; leave it out to mean all", r->where,
+			   name);
 }
 
 static enum status fail_unknown(const struct reader *r, const struct member *m, const char *name,
@@ -85,8 +69,8 @@ static enum status fail_unknown(const struct reader *r, const struct member *m, 
 			nearest = *n;
 	quote_text(r->document.text + m->key.begin, m->key.end - m->key.begin, seen, sizeof seen);
 	const int length = (int)strlen(r->where);
-	return fail(r, m->key.begin, "%.*s%sunknown property %s seen; the nearest known one is \"%s\"",
-		    length ? length - 1 : 0, r->where, length ? ": " : "", seen, nearest);
+	return reader_fail(r, m->key.begin, "%.*s%sunknown property %s seen; the nearest known one is \"%s\"",
+			   length ? length - 1 : 0, r->where, length ? ": " : "", seen, nearest);
 }
 
 /* ---- values ---- */
@@ -98,7 +82,7 @@ static json_t *decode(const struct reader *r, size_t begin, size_t end)
 }
 
 /* A string without control characters into `out`, cut never: false when it is none, or too long. */
-static bool take_text(const struct reader *r, const struct token *t, size_t end, char out[TEXT_MAX])
+bool reader_text(const struct reader *r, const struct token *t, size_t end, char out[TEXT_MAX])
 {
 	json_t *json = t->kind == TOKEN_STRING ? decode(r, t->begin, end) : NULL;
 	const size_t length = json_string_length(json);
@@ -116,7 +100,7 @@ static bool take_text(const struct reader *r, const struct token *t, size_t end,
 }
 
 /* A whole number in 0 … most. */
-static bool take_number(const struct reader *r, const struct member *m, double most, uint32_t *out)
+bool reader_number(const struct reader *r, const struct member *m, double most, uint32_t *out)
 {
 	json_t *json = m->first.kind == TOKEN_NUMBER ? decode(r, m->first.begin, m->end) : NULL;
 	const double v = json ? json_real_value(json) : -1;
@@ -128,10 +112,8 @@ static bool take_number(const struct reader *r, const struct member *m, double m
 	return true;
 }
 
-typedef enum status take_value(struct reader *r, const struct member *m, void *arg);
-
 /* A value, or each of a list of them. */
-static enum status each_value(struct reader *r, const struct member *m, take_value *take, void *arg)
+enum status reader_each(struct reader *r, const struct member *m, take_value *take, void *arg)
 {
 	struct lexer list = members_of(r->document.text, r->document.length, m->first.begin);
 	enum status status = OK;
@@ -145,8 +127,8 @@ static enum status each_value(struct reader *r, const struct member *m, take_val
 }
 
 /* The members of an object by the place of their name in `names`; those that are not there are zero. */
-static enum status take_members(struct reader *r, size_t at, const char *const *names,
-				struct member out[PROPERTIES_MAX])
+enum status reader_members(struct reader *r, size_t at, const char *const *names,
+			   struct member out[PROPERTIES_MAX])
 {
 	struct lexer members = members_of(r->document.text, r->document.length, at);
 	struct member m;
@@ -156,23 +138,24 @@ static enum status take_members(struct reader *r, size_t at, const char *const *
 		char name[TEXT_MAX] = "";
 		unsigned i = 0;
 
-		if (!take_text(r, &m.key, m.key.end, name))
+		if (!reader_text(r, &m.key, m.key.end, name))
 			return fail_unknown(r, &m, "", names);
 		while (names[i] && strcmp(names[i], name) != 0)
 			i++;
 		if (!names[i])
 			return fail_unknown(r, &m, name, names);
 		if (out[i].key.end)
-			return fail(r, m.key.begin, "%s%s: seen a second time; it stands in line %u already",
-				    r->where, name,
-				    position_of(r->document.text, r->document.length, out[i].key.begin).line);
+			return reader_fail(
+				r, m.key.begin, "%s%s: seen a second time; it stands in line %u already",
+				r->where, name,
+				position_of(r->document.text, r->document.length, out[i].key.begin).line);
 		out[i] = m;
 	}
 	return OK;
 }
 
 /* Room for one more in an array that grows by doubling. */
-static bool grow(void *array, uint32_t count, size_t size)
+bool reader_grow(void *array, uint32_t count, size_t size)
 {
 	void **at = array;
 
@@ -199,9 +182,9 @@ static enum status add_prefix(struct reader *r, size_t at, const struct policy_p
 	struct policy *p = r->policy;
 
 	if (p->prefix_count == POLICY_PREFIXES_MAX)
-		return fail(r, at, "%smore than %d prefixes seen", r->where, POLICY_PREFIXES_MAX);
-	if (!grow(&p->prefix, p->prefix_count, sizeof *p->prefix))
-		return no_memory(r);
+		return reader_fail(r, at, "%smore than %d prefixes seen", r->where, POLICY_PREFIXES_MAX);
+	if (!reader_grow(&p->prefix, p->prefix_count, sizeof *p->prefix))
+		return reader_no_memory(r);
 	p->prefix[p->prefix_count++] = *prefix;
 	return OK;
 }
@@ -213,17 +196,18 @@ static enum status take_prefix(struct reader *r, const struct member *m, void *a
 	struct policy_prefix prefix;
 	char text[TEXT_MAX];
 
-	if (!take_text(r, &m->first, m->end, text))
-		return fail_value(r, m, name, "an address, a prefix or the name of a peer");
+	if (!reader_text(r, &m->first, m->end, text))
+		return reader_fail_value(r, m, name, "an address, a prefix or the name of a peer");
 	if (policy_prefix_parse(&prefix, text))
 		return add_prefix(r, m->first.begin, &prefix);
 
 	const struct policy_peer *peer = find_peer(r->policy, text);
 	if (!peer)
-		return fail_value(r, m, name,
-				  policy_name_is_good(text)
-					  ? "a name that Peers has, or an address or prefix"
-					  : "an address, a prefix (no bits behind it) or the name of a peer");
+		return reader_fail_value(
+			r, m, name,
+			policy_name_is_good(text)
+				? "a name that Peers has, or an address or prefix"
+				: "an address, a prefix (no bits behind it) or the name of a peer");
 	const struct prefix_run list = peer->prefixes;
 	for (uint32_t i = 0; i < list.count; i++) {
 		const struct policy_prefix copy = r->policy->prefix[list.first + i];
@@ -235,19 +219,19 @@ static enum status take_prefix(struct reader *r, const struct member *m, void *a
 	return OK;
 }
 
-static enum status read_prefixes(struct reader *r, const struct member *m, const char *name,
-				 struct prefix_run *out)
+enum status reader_prefixes(struct reader *r, const struct member *m, const char *name,
+			    struct prefix_run *out)
 {
 	struct policy *p = r->policy;
 	const uint32_t first = p->prefix_count;
 	char copy[TEXT_MAX];
 
 	snprintf(copy, sizeof copy, "%s", name);
-	const enum status status = each_value(r, m, take_prefix, copy);
+	const enum status status = reader_each(r, m, take_prefix, copy);
 	if (status != OK)
 		return status;
 	if (p->prefix_count == first)
-		return fail_empty(r, m, name);
+		return reader_fail_empty(r, m, name);
 	out->first = first;
 	out->count = policy_prefixes_tidy(p->prefix + first, p->prefix_count - first);
 	p->prefix_count = first + out->count;
@@ -261,29 +245,31 @@ static enum status read_peers(struct reader *r, const struct member *m)
 	struct member one;
 
 	if (m->first.kind != '{')
-		return fail_value(r, m, top_names[PEERS], "an object { \"NAME\": [\"ADDRESS\", …], … }");
+		return reader_fail_value(r, m, top_names[PEERS],
+					 "an object { \"NAME\": [\"ADDRESS\", …], … }");
 	while (member_next(&members, &one)) {
 		struct policy_peer peer = {0};
 		char name[TEXT_MAX];
 		enum status status;
 
-		if (!take_text(r, &one.key, one.key.end, name) || !policy_name_is_good(name))
-			return fail(r, one.key.begin,
-				    "Peers: a name is a letter, then letters, digits, '-', '_' and '.', %d "
-				    "at most",
-				    POLICY_NAME_MAX - 1);
+		if (!reader_text(r, &one.key, one.key.end, name) || !policy_name_is_good(name))
+			return reader_fail(
+				r, one.key.begin,
+				"Peers: a name is a letter, then letters, digits, '-', '_' and '.', %d "
+				"at most",
+				POLICY_NAME_MAX - 1);
 		if (find_peer(p, name))
-			return fail(r, one.key.begin, "Peers: \"%s\" seen a second time", name);
+			return reader_fail(r, one.key.begin, "Peers: \"%s\" seen a second time", name);
 		if (p->peer_count == POLICY_PEERS_MAX)
-			return fail(r, one.key.begin, "Peers: more than %d seen", POLICY_PEERS_MAX);
+			return reader_fail(r, one.key.begin, "Peers: more than %d seen", POLICY_PEERS_MAX);
 		memcpy(peer.name, name, strlen(name));
 		snprintf(r->where, sizeof r->where, "Peers.");
-		status = read_prefixes(r, &one, name, &peer.prefixes);
+		status = reader_prefixes(r, &one, name, &peer.prefixes);
 		r->where[0] = 0;
 		if (status != OK)
 			return status;
-		if (!grow(&p->peer, p->peer_count, sizeof *p->peer))
-			return no_memory(r);
+		if (!reader_grow(&p->peer, p->peer_count, sizeof *p->peer))
+			return reader_no_memory(r);
 		p->peer[p->peer_count++] = peer;
 	}
 	return OK;
@@ -296,20 +282,21 @@ static enum status take_interface(struct reader *r, const struct member *m, void
 	struct policy *p = r->policy;
 	char name[TEXT_MAX];
 
-	if (!take_text(r, &m->first, m->end, name) || strlen(name) >= POLICY_INTERFACE_MAX ||
+	if (!reader_text(r, &m->first, m->end, name) || strlen(name) >= POLICY_INTERFACE_MAX ||
 	    strpbrk(name, "/*:\\\" ") || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
 	    strcmp(name, "lo") == 0)
-		return fail_value(r, m, top_names[INTERFACES], "names of overlay interfaces, without '*'");
+		return reader_fail_value(r, m, top_names[INTERFACES],
+					 "names of overlay interfaces, without '*'");
 	for (uint32_t i = 0; i < p->interface_count; i++)
 		if (strcmp(p->interface[i], name) == 0)
-			return fail(r, m->first.begin, "Interfaces: \"%s\" seen a second time", name);
+			return reader_fail(r, m->first.begin, "Interfaces: \"%s\" seen a second time", name);
 	if (p->interface_count == POLICY_INTERFACES_MAX)
-		return fail(r, m->first.begin, "Interfaces: more than %d seen", POLICY_INTERFACES_MAX);
+		return reader_fail(r, m->first.begin, "Interfaces: more than %d seen", POLICY_INTERFACES_MAX);
 	memcpy(p->interface[p->interface_count++], name, strlen(name) + 1);
 	return OK;
 }
 
-static int find_trust(const struct policy *p, const char *name)
+int reader_trust(const struct policy *p, const char *name)
 {
 	for (uint32_t i = 0; i < p->trust_count; i++)
 		if (strcmp(p->trust[i], name) == 0)
@@ -322,232 +309,16 @@ static enum status take_trust(struct reader *r, const struct member *m, void *ar
 	struct policy *p = r->policy;
 	char name[TEXT_MAX];
 
-	if (!take_text(r, &m->first, m->end, name) || !policy_name_is_good(name))
-		return fail_value(r, m, top_names[TRUST],
-				  "names of a letter, then letters, digits, '-', '_' and '.', 47 at most,");
-	if (find_trust(p, name) >= 0)
-		return fail(r, m->first.begin, "TrustRequirements: \"%s\" seen a second time", name);
+	if (!reader_text(r, &m->first, m->end, name) || !policy_name_is_good(name))
+		return reader_fail_value(
+			r, m, top_names[TRUST],
+			"names of a letter, then letters, digits, '-', '_' and '.', 47 at most,");
+	if (reader_trust(p, name) >= 0)
+		return reader_fail(r, m->first.begin, "TrustRequirements: \"%s\" seen a second time", name);
 	if (p->trust_count == POLICY_TRUST_MAX)
-		return fail(r, m->first.begin, "TrustRequirements: more than %d seen", POLICY_TRUST_MAX);
+		return reader_fail(r, m->first.begin, "TrustRequirements: more than %d seen",
+				   POLICY_TRUST_MAX);
 	memcpy(p->trust[p->trust_count++], name, strlen(name) + 1);
-	return OK;
-}
-
-static enum status take_need(struct reader *r, const struct member *m, void *arg)
-{
-	struct policy_rule *rule = arg;
-	char name[TEXT_MAX];
-	const int number = take_text(r, &m->first, m->end, name) ? find_trust(r->policy, name) : -1;
-
-	if (number < 0)
-		return fail_value(r, m, rule_names[NEEDS], "a name that TrustRequirements has");
-	rule->trust |= 1ULL << number;
-	return OK;
-}
-
-static enum status take_protocol(struct reader *r, const struct member *m, void *arg)
-{
-	static const struct {
-		const char *word;
-		uint8_t number;
-	} known[] = {
-		{"tcp", IPPROTO_TCP}, {"udp", IPPROTO_UDP}, {"sctp", IPPROTO_SCTP}, {"gre", IPPROTO_GRE}};
-	struct policy_rule *rule = arg;
-	char word[TEXT_MAX] = "";
-	uint32_t number = UINT32_MAX;
-
-	if (!take_number(r, m, 255, &number))
-		(void)!take_text(r, &m->first, m->end, word);
-	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-		if (strcmp(known[i].word, word) == 0)
-			number = known[i].number;
-	if (strcmp(word, "icmp") == 0) {
-		rule->icmp = true;
-		return OK;
-	}
-	if (number > 255)
-		return fail_value(
-			r, m, rule_names[PROTOCOL],
-			"\"tcp\", \"udp\", \"icmp\" (of both IP versions), \"sctp\", \"gre\" or 0 to "
-			"255");
-	if (memchr(rule->protocol, (int)number, rule->protocol_count))
-		return OK;
-	if (rule->protocol_count == POLICY_PROTOCOLS_MAX)
-		return fail(r, m->first.begin, "%sProtocol: more than %d seen", r->where,
-			    POLICY_PROTOCOLS_MAX);
-	rule->protocol[rule->protocol_count++] = (uint8_t)number;
-	return OK;
-}
-
-static enum status take_port(struct reader *r, const struct member *m, void *arg)
-{
-	static const char allowed[] = "a port, 0 to 65535, or a range \"8000-8100\"";
-	struct policy_rule *rule = arg;
-	uint32_t first, last;
-	char text[TEXT_MAX], more;
-
-	if (take_number(r, m, 65535, &first))
-		last = first;
-	else if (!take_text(r, &m->first, m->end, text) ||
-		 sscanf(text, "%5" SCNu32 "-%5" SCNu32 "%c", &first, &last, &more) != 2 || first > last ||
-		 last > 65535)
-		return fail_value(r, m, rule_names[PORTS], allowed);
-	if (rule->port_count == POLICY_PORTS_MAX)
-		return fail(r, m->first.begin, "%sPorts: more than %d seen", r->where, POLICY_PORTS_MAX);
-	rule->port[rule->port_count++] = (struct port_range){(uint16_t)first, (uint16_t)last};
-	return OK;
-}
-
-static int compare_ports(const void *a, const void *b)
-{
-	const struct port_range *x = a, *y = b;
-
-	return x->first != y->first ? x->first - y->first : x->last - y->last;
-}
-
-/* Ascending and apart, as nftables wants the elements of a set. */
-static void join_ports(struct policy_rule *rule)
-{
-	unsigned kept = 0;
-
-	qsort(rule->port, rule->port_count, sizeof rule->port[0], compare_ports);
-	for (unsigned i = 0; i < rule->port_count; i++) {
-		struct port_range *last = kept ? &rule->port[kept - 1] : NULL;
-
-		if (last && rule->port[i].first <= last->last + 1)
-			last->last = rule->port[i].last > last->last ? rule->port[i].last : last->last;
-		else
-			rule->port[kept++] = rule->port[i];
-	}
-	rule->port_count = (uint8_t)kept;
-}
-
-/* ---- rules ---- */
-
-static bool has_family(const struct policy *p, struct prefix_run list, int family)
-{
-	for (uint32_t i = 0; i < list.count; i++)
-		if (p->prefix[list.first + i].family == family)
-			return true;
-	return list.count == 0;
-}
-
-static bool has_ports(const struct policy_rule *rule)
-{
-	static const uint8_t with_ports[] = {IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP, IPPROTO_DCCP,
-					     IPPROTO_UDPLITE};
-
-	for (unsigned i = 0; i < rule->protocol_count; i++)
-		if (!memchr(with_ports, rule->protocol[i], sizeof with_ports))
-			return false;
-	return rule->protocol_count > 0 && !rule->icmp;
-}
-
-/* What makes no sense together. */
-static enum status check_rule(struct reader *r, const struct policy_rule *rule,
-			      const struct member m[PROPERTIES_MAX])
-{
-	const struct policy *p = r->policy;
-
-	if (rule->port_count && !has_ports(rule))
-		return fail(r, m[PORTS].key.begin,
-			    "%sPorts: seen without Protocol \"tcp\", \"udp\" or \"sctp\" alone; others have "
-			    "none",
-			    r->where);
-	if (rule->trust && !rule->allow)
-		return fail(r, m[NEEDS].key.begin,
-			    "%sTrust: seen with Allow false; only what is allowed can depend on trust",
-			    r->where);
-	if (!(has_family(p, rule->senders, AF_INET) && has_family(p, rule->receivers, AF_INET)) &&
-	    !(has_family(p, rule->senders, AF_INET6) && has_family(p, rule->receivers, AF_INET6)))
-		return fail(r, m[RECEIVERS].key.begin,
-			    "%sReceivers: not one has the IP version of a sender; no frame could match",
-			    r->where);
-	return OK;
-}
-
-static enum status read_name(struct reader *r, const struct member *m, size_t at, struct policy_rule *rule)
-{
-	const struct policy *p = r->policy;
-	char name[TEXT_MAX];
-
-	if (!m->key.end)
-		return fail(r, at, "%sName: missing; each rule has a name, which records carry", r->where);
-	if (!take_text(r, &m->first, m->end, name) || !policy_name_is_good(name))
-		return fail_value(r, m, rule_names[NAME],
-				  "a letter, then letters, digits, '-', '_' and '.', 47 at most,");
-	if (strcmp(name, POLICY_DEFAULT_RULE) == 0)
-		return fail(r, m->first.begin,
-			    "%sName: \"%s\" seen; that is what no rule matches, choose another", r->where,
-			    name);
-	for (uint32_t i = 0; i < p->rule_count; i++)
-		if (strcmp(p->rule[i].name, name) == 0)
-			return fail(r, m->first.begin, "%sName: \"%s\" seen a second time; Rules[%u] has it",
-				    r->where, name, i);
-	memcpy(rule->name, name, strlen(name) + 1);
-	return OK;
-}
-
-static enum status read_conditions(struct reader *r, const struct member m[PROPERTIES_MAX],
-				   struct policy_rule *rule)
-{
-	enum status status = OK;
-
-	if (m[SENDERS].key.end)
-		status = read_prefixes(r, &m[SENDERS], rule_names[SENDERS], &rule->senders);
-	if (status == OK && m[RECEIVERS].key.end)
-		status = read_prefixes(r, &m[RECEIVERS], rule_names[RECEIVERS], &rule->receivers);
-	if (status == OK && m[PROTOCOL].key.end)
-		status = each_value(r, &m[PROTOCOL], take_protocol, rule);
-	if (status == OK && m[PORTS].key.end)
-		status = each_value(r, &m[PORTS], take_port, rule);
-	if (status == OK && m[NEEDS].key.end)
-		status = each_value(r, &m[NEEDS], take_need, rule);
-	if (status != OK)
-		return status;
-	if (m[PROTOCOL].key.end && rule->protocol_count == 0 && !rule->icmp)
-		return fail_empty(r, &m[PROTOCOL], rule_names[PROTOCOL]);
-	if (m[PORTS].key.end && rule->port_count == 0)
-		return fail_empty(r, &m[PORTS], rule_names[PORTS]);
-	return m[NEEDS].key.end && rule->trust == 0 ? fail_empty(r, &m[NEEDS], rule_names[NEEDS]) : OK;
-}
-
-static enum status take_rule(struct reader *r, const struct member *m, void *arg)
-{
-	struct policy *p = r->policy;
-	struct policy_rule rule = {.allow = true};
-	struct member members[PROPERTIES_MAX];
-	enum status status;
-
-	snprintf(r->where, sizeof r->where, "Rules[%u].", p->rule_count);
-	if (m->first.kind != '{') {
-		r->where[0] = 0;
-		return fail_value(r, m, top_names[RULES], "a list of objects { … }");
-	}
-	if (p->rule_count == POLICY_RULES_MAX)
-		return fail(r, m->first.begin, "Rules: more than %d seen", POLICY_RULES_MAX);
-	status = take_members(r, m->first.begin, rule_names, members);
-	if (status == OK)
-		status = read_name(r, &members[NAME], m->first.begin, &rule);
-	if (status != OK)
-		return status;
-	if (members[ALLOW].key.end) {
-		const char *at = r->document.text + members[ALLOW].first.begin;
-
-		if (members[ALLOW].first.kind != TOKEN_WORD || *at == 'n')
-			return fail_value(r, &members[ALLOW], rule_names[ALLOW], "true or false");
-		rule.allow = *at == 't';
-	}
-	status = read_conditions(r, members, &rule);
-	if (status == OK)
-		status = check_rule(r, &rule, members);
-	if (status != OK)
-		return status;
-	join_ports(&rule);
-	if (!grow(&p->rule, p->rule_count, sizeof *p->rule))
-		return no_memory(r);
-	p->rule[p->rule_count++] = rule;
-	r->where[0] = 0;
 	return OK;
 }
 
@@ -555,27 +326,27 @@ static enum status read_top(struct reader *r)
 {
 	struct member m[PROPERTIES_MAX];
 	uint32_t group = GROUP_STANDARD;
-	enum status status = take_members(r, 0, top_names, m);
+	enum status status = reader_members(r, 0, top_names, m);
 
 	if (status == OK && !m[INTERFACES].key.end)
-		return fail(r, 0,
-			    "no \"Interfaces\" seen; the overlay interfaces that the policy is for "
-			    "expected");
+		return reader_fail(r, 0,
+				   "no \"Interfaces\" seen; the overlay interfaces that the policy is for "
+				   "expected");
 	if (status == OK)
-		status = each_value(r, &m[INTERFACES], take_interface, NULL);
+		status = reader_each(r, &m[INTERFACES], take_interface, NULL);
 	if (status == OK && r->policy->interface_count == 0)
-		return fail_empty(r, &m[INTERFACES], top_names[INTERFACES]);
-	if (status == OK && m[NFLOG_GROUP].key.end && !take_number(r, &m[NFLOG_GROUP], 65535, &group))
-		return fail_value(r, &m[NFLOG_GROUP], top_names[NFLOG_GROUP], "0 to 65535");
+		return reader_fail_empty(r, &m[INTERFACES], top_names[INTERFACES]);
+	if (status == OK && m[NFLOG_GROUP].key.end && !reader_number(r, &m[NFLOG_GROUP], 65535, &group))
+		return reader_fail_value(r, &m[NFLOG_GROUP], top_names[NFLOG_GROUP], "0 to 65535");
 	r->policy->nflog_group = (uint16_t)group;
 	if (status == OK && m[PEERS].key.end)
 		status = read_peers(r, &m[PEERS]);
 	if (status == OK && m[TRUST].key.end)
-		status = each_value(r, &m[TRUST], take_trust, NULL);
+		status = reader_each(r, &m[TRUST], take_trust, NULL);
 	if (status == OK && m[RULES].key.end)
 		status = m[RULES].first.kind == '['
-				 ? each_value(r, &m[RULES], take_rule, NULL)
-				 : fail_value(r, &m[RULES], top_names[RULES], "a list [ … ]");
+				 ? reader_each(r, &m[RULES], reader_rule, NULL)
+				 : reader_fail_value(r, &m[RULES], top_names[RULES], "a list [ … ]");
 	return status;
 }
 
@@ -589,7 +360,7 @@ enum status policy_parse(struct policy **out, const char *name, const char *text
 
 	*out = NULL;
 	if (!r.policy)
-		return no_memory(&r);
+		return reader_no_memory(&r);
 	status = document_judge(&r.document, "policy", "{ \"Interfaces\": [ … ], \"Rules\": [ … ] }", err);
 	if (status == OK)
 		status = read_top(&r);
