@@ -83,5 +83,6 @@ void device_update_control(struct device *device)
 		device->source[0]->type->statistics(device->source[0], &control.source);
 	if (device->rule_counters)
 		rule_counters_read(device->rule_counters, &device->points.rules);
+	device->points.rules.wall_ms = wall_ms(wall_now());
 	exporter_control(device->exporter, &control);
 }

@@ -237,6 +237,7 @@ static enum status put_due_rules(const struct session *s, const struct session_c
 		facts->rule_direction = r->direction;
 		facts->rule_packets = r->packets;
 		facts->rule_octets = r->octets;
+		facts->rule_ms = (uint64_t)rules->wall_ms;
 		memcpy(facts->rule, r->name, sizeof facts->rule);
 		const enum status st = put_options(s, context, out, OPTIONS_RULES, facts);
 		if (st != OK)

@@ -81,8 +81,8 @@ static const struct {
 			    OUR_SCOPE(ruleName, rule, FIELD_VARIABLE, FORM_TEXT),
 			    SCOPE(flowDirection, rule_direction, 1),
 			    OUR_SCOPE(ruleCountSource, rule_source, 1, FORM_NUMBER),
-			    VALUE(packetTotalCount, rule_packets, 8),
-			    VALUE(octetTotalCount, rule_octets, 8)}},
+			    VALUE(packetTotalCount, rule_packets, 8), VALUE(octetTotalCount, rule_octets, 8),
+			    VALUE(observationTimeMilliseconds, rule_ms, 8)}},
 };
 
 void options_make(struct layout out[static OPTIONS_COUNT])
