@@ -78,6 +78,14 @@ void exporter_service(struct exporter *exporter, struct mono_ns now, struct wall
  * sources, then call it again without waiting. */
 bool exporter_busy(const struct exporter *exporter);
 
+/* A descriptor that is readable when a collector's connection wants exporter_service: it has room again,
+ * spoke or ended. Each service empties it. -1: there is none. The exporter's. */
+int exporter_poll_fd(const struct exporter *exporter);
+
+/* Records wait for what no descriptor tells: that the peer acknowledges what is in flight. Call
+ * exporter_service again within milliseconds. */
+bool exporter_waits(const struct exporter *exporter);
+
 /* Send everything that is left, with a last set of statistics, whatever the timers say. Over a file an error
  * that cost records is answered here. A collector that takes nothing is waited for two seconds at most. */
 MUST_CHECK enum status exporter_finish(struct exporter *exporter, struct mono_ns now, struct wall_ns wall,
