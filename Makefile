@@ -2,7 +2,7 @@
 BUILD ?= build
 WEIR = $(BUILD)/src/cmd/weir
 
-.PHONY: all build demo test bench fuzz soak install format clean
+.PHONY: all build demo test bench runs fuzz soak install format clean
 all: build
 
 build: $(BUILD)/build.ninja
@@ -30,6 +30,14 @@ bench:
 	ninja -C build-bench
 	tests/bench/run.py build-bench
 	tests/bench/collect.py build-bench
+
+# A million records over each transport, from weir to weir; and with the collector killed 20 times meanwhile.
+runs: RECORDS ?= 1000000
+runs:
+	scripts/setup --bench
+	meson setup build-bench --buildtype=release 2>/dev/null || meson configure build-bench --buildtype=release
+	ninja -C build-bench
+	tests/bench/transports.py build-bench --records $(RECORDS)
 
 # Mutated datagrams as fast as they go for MINUTES, at a collector with sanitizers.
 soak: MINUTES ?= 10
