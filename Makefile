@@ -23,13 +23,14 @@ test:
 	scripts/setup --test
 	scripts/test
 
-# Packets per CPU second, beside softflowd on the same files.
+# Packets per CPU second, beside softflowd on the same files; collector and store beside nfcapd and nfdump.
 bench:
 	scripts/setup --bench
 	meson setup build-bench --buildtype=release 2>/dev/null || meson configure build-bench --buildtype=release
 	ninja -C build-bench
 	tests/bench/run.py build-bench
 	tests/bench/collect.py build-bench
+	tests/bench/query.py build-bench
 
 # A million records over each transport, from weir to weir; and with the collector killed 20 times meanwhile.
 runs: RECORDS ?= 1000000
