@@ -18,7 +18,8 @@ static void prepare_for_refusals(struct settings *settings, const struct logger 
 {
 	struct meter_options *m = &settings->meter;
 
-	if (settings->nflog_count == 0 && !settings->trace_rules)
+	if (settings->nflog_count == 0 && !settings->trace_rules && !settings->drop_reasons &&
+	    !settings->peer_check)
 		return;
 	m->max_denied = settings->max_denied;
 	if (m->idle_ns < NS_PER_S || m->linger_ns < NS_PER_S)
@@ -59,6 +60,8 @@ void device_fini(struct device *device)
 
 		source->type->close(source);
 	}
+	peer_check_free(device->peers);
+	device->peers = NULL;
 	meter_free(device->meter);
 	exporter_free(device->exporter);
 	if (device->domain_hold >= 0)

@@ -11,6 +11,7 @@
 #include "meter/meter.h"
 #include "observe/point.h"
 #include "observe/source.h"
+#include "overlay/peer_check.h"
 
 enum { DEVICE_SOURCES_MAX = 4 };
 
@@ -23,6 +24,7 @@ struct device {
 	uint32_t source_count;
 	struct packet_source *source[DEVICE_SOURCES_MAX]; /* the first sees all frames; the others tell of
 							     refused ones */
+	struct peer_check *peers;                         /* NULL: not asked for */
 	int domain_hold;                                  /* see domain_claim */
 	uint64_t reported_drops[DEVICE_SOURCES_MAX];      /* what the log has already told */
 };
