@@ -30,6 +30,7 @@ bench:
 	ninja -C build-bench
 	tests/bench/run.py build-bench
 	tests/bench/collect.py build-bench
+	tests/bench/denied.py build-bench
 
 # Mutated datagrams as fast as they go for MINUTES, at a collector with sanitizers.
 soak: MINUTES ?= 10

@@ -77,6 +77,7 @@ static json_t *denied_report(const struct device *device)
 	json_object_set_new(o, "repeatedReports", number(m.denied_repeated));
 	json_object_set_new(o, "overflowPackets", number(m.denied_overflow));
 	json_object_set_new(o, "unmatchedPackets", number(m.denied_unmatched));
+	json_object_set_new(o, "latePackets", number(m.denied_late));
 	json_object_set_new(o, "withdrawnFlows", number(m.withdrawn_flows));
 	json_object_set_new(o, "activeFlows", number(m.active_denied));
 	for (uint32_t i = 1; i < device->source_count; i++)

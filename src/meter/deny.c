@@ -28,9 +28,10 @@ static bool withdraw(struct meter *m, uint32_t flow, uint32_t hash, const struct
 		     int64_t time)
 {
 	struct flow_hot *hot = &m->store.hot[flow];
-	const int64_t distance = time > hot->last ? time - hot->last : hot->last - time;
 
-	if (hot->state & FLOW_TOLD || distance >= OWED_NS || meter_natural_end(m, flow, time) != 0)
+	/* However much later it is told: what lies between the flow's first packet and its last is in it. */
+	if (hot->state & FLOW_TOLD || time >= hot->last + OWED_NS ||
+	    time <= m->store.cold[flow].first - OWED_NS || meter_natural_end(m, flow, time) != 0)
 		return false;
 	hot->packets -= facts->packets;
 	hot->octets -= facts->octets;
@@ -62,6 +63,10 @@ static void reconcile(struct meter *m, const struct flow_key *key, const struct 
 		m->owed_until = time + OWED_NS;
 	if (flow != FLOW_NONE && withdraw(m, flow, hash, facts, time))
 		return;
+	if (m->seen_until[key->point % POINT_MAX] > time + PASSED_NS) { /* nothing is to come */
+		m->statistics.denied_late += facts->packets;
+		return;
+	}
 	if (!owed_table_add(m->owed, &seen, facts, time))
 		m->statistics.denied_unmatched++;
 	if (flow != FLOW_NONE)
