@@ -8,7 +8,7 @@ enum {
 	DROP_SNAP = 128,        /* octets kept of a frame: IPv6 with some extension headers, and TCP */
 	DROP_REASONS_MAX = 256, /* the kernel's own reasons; those of its subsystems have greater numbers */
 	DROP_INTERFACES_MAX = 1024,
-	DROP_RING_OCTETS = 8 << 20, /* some 40 000 frames */
+	DROP_RING_OCTETS = 16 << 20, /* 100 000 frames */
 };
 
 struct drop_event {
