@@ -58,8 +58,9 @@ struct meter {
 	struct owed_table *owed;    /* NULL: no frames are refused … */
 	struct frame_table *frames; /* … or none more than once */
 	uint64_t frame_secret;
-	int64_t owed_until; /* ns: nothing is owed from then on */
-	int64_t seen_until[POINT_MAX]; /* ns: the latest frame that the interface has shown; for late refusals */
+	int64_t owed_until;            /* ns: nothing is owed from then on */
+	int64_t seen_until[POINT_MAX]; /* ns: the latest frame that the interface has shown; for late refusals
+					*/
 	struct meter_clock clock;
 	uint64_t flows_numbered;
 	int64_t evicted_until; /* ns: flows with an older last packet had to make room */

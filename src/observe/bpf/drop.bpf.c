@@ -5,14 +5,14 @@
  *
  * A frame on its way out has no device yet when the packet filter drops it: then it is the one of its route.
  */
-#include "kernel.h"
+#include "observe/bpf/kernel.h"
 
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
-#include "drop_event.h"
+#include "observe/bpf/drop_event.h"
 
 const char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
