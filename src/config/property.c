@@ -40,6 +40,12 @@ const struct property properties[] = {
 	 .zero = "a flow is reported once, at its end", .rule = "0 or a multiple of 60000"},
 	{"ObservationPoints", PROPERTY_NAMES, .meaning = "interfaces that are observed",
 	 .zero = "every overlay interface that is up"},
+	{"ObservationPoints[].Name", PROPERTY_TEXT, "the name of an interface", TEXT_AT(one_point.name)},
+	{"ObservationPoints[].DomainId", PROPERTY_NUMBER, NULL, 1, UINT32_MAX, 0, AT(one_point.domain)},
+	{"ObservationPoints[].Selection", PROPERTY_CHAIN, TEXT_AT(one_point.selection)},
+	{"Selection", PROPERTY_CHAIN, TEXT_AT(selection),
+	 .meaning = "packets go through these selectors, in this order; what is left is metered",
+	 .zero = "every packet is metered"},
 	{"IdleTimeout", PROPERTY_NUMBER, "milliseconds", 0, DAY_MS, 15000, AT_MS(meter.idle_ns),
 	 .meaning = "a flow ends when no packet came for this long",
 	 .zero = "every packet is a flow of its own"},
@@ -189,6 +195,16 @@ const struct property *property_nearest(const char *name, unsigned *distance)
 	return best;
 }
 
+struct selector_chain *property_chain(const struct property *p, struct settings *settings)
+{
+	return (struct selector_chain *)((char *)settings + p->offset);
+}
+
+bool property_in_list(const struct property *p)
+{
+	return strstr(p->name, "[]") != NULL;
+}
+
 char *property_text(const struct property *p, struct settings *settings)
 {
 	return (char *)settings + p->offset;
@@ -242,11 +258,12 @@ void property_allowed(const struct property *p, char *out, size_t size)
 	case PROPERTY_COLLECTORS: snprintf(out, size, "a list of collectors [ \"Udp/HOST:PORT\", … ]"); break;
 	case PROPERTY_GROUPS: snprintf(out, size, "a list of numbers from 0 to 65535 [ 5, … ]"); break;
 	case PROPERTY_PREFIXES: snprintf(out, size, "a list of prefixes [ \"acl:=acl\", … ]"); break;
-	case PROPERTY_NAMES: snprintf(out, size, "a list of interface names [ \"wg0\", … ]"); break;
+	case PROPERTY_NAMES: snprintf(out, size, "a list of interfaces [ \"wg0\", … ]"); break;
 	case PROPERTY_TEXT: snprintf(out, size, "a string (%s)", p->unit); break;
 	case PROPERTY_ALLOWED:
 		snprintf(out, size, "a list of names in certificates [ \"flows.example\", … ]");
 		break;
+	case PROPERTY_CHAIN: snprintf(out, size, "a list of selectors [ \"Count/1/100\", … ]"); break;
 	case PROPERTY_OBJECT: snprintf(out, size, "an object { … }"); break;
 	}
 }

@@ -4,6 +4,8 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "export/layout.h"
+
 /* Nobody else's sequence can be mixed up with ours in a file of our own. */
 static bool only_files(const struct exporter_options *options)
 {
@@ -28,6 +30,42 @@ static void prepare_for_refusals(struct settings *settings, const struct logger 
 	m->linger_ns = m->linger_ns < NS_PER_S ? NS_PER_S : m->linger_ns;
 }
 
+enum status device_selection(struct selection **out, const struct settings *settings,
+			     const struct point_table *points, struct error *err)
+{
+	struct selection_options options = {.count = 1, .of[0].chain = &settings->selection};
+	uint32_t wanted = settings->selection.count;
+	uint64_t seed;
+
+	*out = NULL;
+	for (uint32_t i = 0; i < settings->of_point_count; i++) {
+		const struct point_settings *p = &settings->of_point[i];
+
+		if (!p->own)
+			continue;
+		options.of[options.count].point = p->name;
+		options.of[options.count++].chain = &p->selection;
+		wanted += p->selection.count;
+	}
+	if (wanted == 0)
+		return OK;
+	if (getrandom(&seed, sizeof seed, 0) < 0)
+		return error_errno(err, "no random octets for the selection of packets");
+	return selection_new(out, &options, points, seed, err);
+}
+
+/* What was asked for goes to the meter, which selects, and to the exporter, which tells of it. */
+static enum status select_packets(struct device *device, struct settings *settings, struct error *err)
+{
+	const enum status status = device_selection(&device->selection, settings, &device->points, err);
+
+	settings->meter.selection = device->selection;
+	settings->exporter.selection = device->selection;
+	if (device->selection)
+		settings->exporter.forms |= FORM_SELECTION;
+	return status;
+}
+
 enum status device_init(struct device *device, struct settings *settings, const struct logger *log,
 			struct error *err)
 {
@@ -43,7 +81,10 @@ enum status device_init(struct device *device, struct settings *settings, const 
 			only_files(&settings->exporter) ? 1 : domain_claim(&device->domain_hold);
 	if (getrandom(settings->meter.hash_key, sizeof settings->meter.hash_key, 0) < 0)
 		return error_errno(err, "no random octets for the hash key");
-	status = exporter_new(&device->exporter, &settings->exporter, &device->points, &device->log, err);
+	status = select_packets(device, settings, err);
+	if (status == OK)
+		status = exporter_new(&device->exporter, &settings->exporter, &device->points, &device->log,
+				      err);
 	if (status == OK)
 		status = meter_new(&device->meter, &settings->meter, &device->points, exporter_put,
 				   device->exporter, err);
@@ -60,10 +101,12 @@ void device_fini(struct device *device)
 		source->type->close(source);
 	}
 	meter_free(device->meter);
+	selection_free(device->selection);
 	exporter_free(device->exporter);
 	if (device->domain_hold >= 0)
 		close(device->domain_hold);
 	device->meter = NULL;
+	device->selection = NULL;
 	device->exporter = NULL;
 	device->domain_hold = -1;
 }

@@ -18,6 +18,7 @@ struct device {
 	const struct settings *settings; /* borrowed */
 	struct logger log;
 	struct point_table points;
+	struct selection *selection; /* NULL: every packet is metered */
 	struct meter *meter;
 	struct exporter *exporter;
 	uint32_t source_count;
@@ -26,6 +27,11 @@ struct device {
 	int domain_hold;                                  /* see domain_claim */
 	uint64_t reported_drops[DEVICE_SOURCES_MAX];      /* what the log has already told */
 };
+
+/* The selection of packets that the settings ask for; *out is NULL when they ask for none. Also for who only
+ * wants to know whether its filters make sense. `points` may be an empty table. */
+MUST_CHECK enum status device_selection(struct selection **out, const struct settings *settings,
+					const struct point_table *points, struct error *err);
 
 /* Make the meter and the exporter of `settings` (which must outlive the device). A domain of 0 is chosen
  * here. `settings` has at least one collector. */

@@ -7,6 +7,24 @@ static json_t *number(uint64_t n)
 	return json_integer((json_int_t)n);
 }
 
+static json_t *selection_report(const struct device *device)
+{
+	struct selection_item item;
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; selection_item(device->selection, i, &item); i++) {
+		if (item.report != REPORT_STATISTICS)
+			continue;
+		json_t *o = json_object();
+		json_object_set_new(o, "point", json_string(device->points.point[item.point].name));
+		json_object_set_new(o, "selector", number(item.id));
+		json_object_set_new(o, "observed", number(item.observed));
+		json_object_set_new(o, "selected", number(item.selected));
+		json_array_append_new(list, o);
+	}
+	return list;
+}
+
 static json_t *meter_report(const struct device *device)
 {
 	static const char *const reasons[] = {[END_IDLE] = "idle",
@@ -22,6 +40,9 @@ static json_t *meter_report(const struct device *device)
 	json_object_set_new(o, "octets", number(m.octets));
 	json_object_set_new(o, "filteredPackets", number(m.filtered_packets));
 	json_object_set_new(o, "filteredOctets", number(m.filtered_octets));
+	json_object_set_new(o, "shedPackets", number(m.shed_packets));
+	if (device->selection)
+		json_object_set_new(o, "selection", selection_report(device));
 	for (int i = 0; i < DECODE_OUTCOME_COUNT; i++)
 		json_object_set_new(frames, decode_outcome_names[i], number(m.outcome[i]));
 	json_object_set_new(o, "frames", frames);

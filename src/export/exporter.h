@@ -18,9 +18,12 @@ enum { COLLECTOR_MAX = 16 };
 struct exporter_options {
 	struct endpoint collector[COLLECTOR_MAX];
 	uint32_t collector_count;
-	uint32_t domain;                    /* Observation Domain ID */
-	uint32_t enterprise;                /* Private Enterprise Number of our own elements; 0: WEIR_PEN */
-	int64_t template_refresh_ns;        /* UDP: all templates again at least this often (0: 60 s) … */
+	uint32_t domain;                   /* Observation Domain ID */
+	uint32_t forms;                    /* FORM_… of export/layout.h: what records have besides */
+	const struct selection *selection; /* which packets are metered, to tell of it; outlives the exporter.
+					      NULL: all */
+	uint32_t enterprise;               /* Private Enterprise Number of our own elements; 0: WEIR_PEN */
+	int64_t template_refresh_ns;       /* UDP: all templates again at least this often (0: 60 s) … */
 	uint32_t template_refresh_messages; /* … and after this many messages (0: by time alone) */
 	int64_t options_refresh_ns; /* statistics and interface options again, every transport; 0: with
 				       the templates, and at the end */

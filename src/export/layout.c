@@ -12,7 +12,8 @@ enum {
 	IPPROTO_DCCP_NUMBER = 33,
 	IPPROTO_UDPLITE_NUMBER = 136,
 	PROTOCOL_CLASSES = 5,
-	ENTERPRISE_BIT = 0x8000
+	ENTERPRISE_BIT = 0x8000,
+	FORMS_TEMPLATE_STEP = 64
 };
 
 /* Masks that say what is left out. */
@@ -34,6 +35,14 @@ enum {
 	FIELD_ROW(struct flow_record, name, member, length, FORM_OCTETS, true, mask)
 #define KEY_NUMBER(name, member, length, mask)                                                               \
 	FIELD_ROW(struct flow_record, name, member, length, FORM_NUMBER, true, mask)
+
+/* Only with a form. */
+#define FORM_NUMBER_ROW(needs, name, member, octets, mask)                                                   \
+	{                                                                                                    \
+		.element = IE_##name, .length = (octets), .offset = offsetof(struct flow_record, member),    \
+		.size = sizeof(((struct flow_record *)0)->member), .form = FORM_NUMBER, .applies = (mask),   \
+		.with = (needs)                                                                              \
+	}
 
 /* Of struct denied_record, which begins with a flow record. */
 #define DENIED(name, member, octets, how, number)                                                            \
@@ -65,6 +74,7 @@ static const struct field flow_fields[] = {
 	NUMBER(flowEndReason, end_reason, 1, FOR_ALL),
 	NUMBER(flowId, flow_id, 8, FOR_ALL),
 	KEY_NUMBER(observationPointId, point_id, 8, FOR_ALL),
+	FORM_NUMBER_ROW(FORM_SELECTION, selectorId, selector, 8, FOR_ALL),
 	NUMBER(droppedOctetDeltaCount, dropped_octets, 8, ONLY_DENIED),
 	NUMBER(droppedPacketDeltaCount, dropped_packets, 8, ONLY_DENIED),
 	DENIED(forwardingStatus, forwarding_status, 1, FORM_NUMBER, 0),
@@ -176,11 +186,29 @@ void layout_make(struct layout *out, uint16_t template_id, uint8_t scope_count, 
 	encode_plan(out);
 }
 
-void layout_make_flows(struct layout out[static FLOW_LAYOUT_COUNT])
+/* Not those of another form. */
+static size_t rows_with(struct field *out, uint32_t forms)
 {
+	size_t n = 0;
+
+	for (size_t i = 0; i < sizeof flow_fields / sizeof flow_fields[0]; i++) {
+		const struct field *f = &flow_fields[i];
+
+		if ((f->with & forms) == f->with && (f->without & forms) == 0)
+			out[n++] = *f;
+	}
+	return n;
+}
+
+void layout_make_flows(struct layout out[static FLOW_LAYOUT_COUNT], uint32_t forms)
+{
+	struct field rows[sizeof flow_fields / sizeof flow_fields[0]];
+	const size_t count = rows_with(rows, forms);
+	const uint32_t first =
+		forms ? FORMS_TEMPLATE_FIRST + forms * FORMS_TEMPLATE_STEP : FLOW_TEMPLATE_FIRST;
+
 	for (uint32_t i = 0; i < FLOW_LAYOUT_COUNT; i++)
-		layout_make(&out[i], (uint16_t)(FLOW_TEMPLATE_FIRST + i), 0, flow_fields,
-			    sizeof flow_fields / sizeof flow_fields[0], bits_of(i));
+		layout_make(&out[i], (uint16_t)(first + i), 0, rows, count, bits_of(i));
 }
 
 uint16_t layout_template_set(const struct layout *layout)

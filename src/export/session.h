@@ -35,7 +35,8 @@ struct moment {
 	struct wall_ns wall;
 };
 
-#define ELEMENTS_DONE UINT32_MAX
+#define ELEMENTS_DONE  UINT32_MAX
+#define SELECTION_DONE UINT32_MAX
 
 /* What has to be sent besides flow records. */
 struct due {
@@ -43,6 +44,7 @@ struct due {
 	uint64_t flow_keys;  /* by flow layout number */
 	uint32_t options;    /* by enum options_kind, but for flow keys and interfaces */
 	uint32_t point, end; /* interface records of these points */
+	uint32_t selection;  /* how many options records of the selection were sent; SELECTION_DONE: all */
 	uint32_t elements;   /* how many of our own elements are described; ELEMENTS_DONE: all */
 };
 

@@ -55,6 +55,11 @@ static void reconcile(struct meter *m, const struct flow_key *key, const struct 
 	struct flow_key seen = *key;
 
 	seen.kind &= (uint8_t)~KIND_DENIED;
+	bool more;
+
+	if (m->passed && owed_table_take(m->passed, &seen, facts, time, &more))
+		return; /* it was not counted */
+
 	const uint32_t hash = flow_hash(&m->hasher, &seen);
 	const uint32_t flow = flow_index_find(&m->index, hash, &seen, m->store.hot);
 

@@ -26,6 +26,7 @@ struct flow_record {
 	uint64_t flow_id;   /* joins the interim records of one flow; unique in the observation domain */
 	uint32_t interface; /* ifindex of the observation point */
 	uint32_t point_id;  /* observationPointId */
+	uint32_t selector;  /* selectorId, where packets are selected; 0: they are not */
 	uint16_t tcp_flags;
 	uint16_t denial;          /* denied frames only: why (observe/denial.h) */
 	uint8_t class_of_service; /* of the first packet */

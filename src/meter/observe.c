@@ -24,7 +24,33 @@ static void observe_denied(struct meter *m, const struct packet *packet, struct 
 	meter_deny(m, key, facts, packet->denial, frame_fingerprint(packet, m->frame_secret));
 }
 
-void meter_observe(struct meter *m, const struct packet_batch *batch)
+/* Not selected, and nothing else of it counts; but where its refusal is told, too, the two must meet. */
+static void pass_over(struct meter *m, struct flow_key *key, struct packet_facts *facts)
+{
+	bool more;
+
+	if (!m->passed || key->kind & KIND_EGRESS || m->options.directions == DIRECTIONS_SENDING)
+		return;
+	(void)meter_classify(m, key, facts);
+	if (!owed_table_take(m->owed, key, facts, facts->time.ns, &more))
+		(void)owed_table_add(m->passed, key, facts, facts->time.ns);
+}
+
+/* Overload: this frame is not even decoded. */
+static bool is_shed(struct meter *m, const struct packet *packet, int64_t to_wall)
+{
+	if (m->shed_mask == 0 || packet->denial != DENIAL_NONE || (m->shed_position++ & m->shed_mask) == 0)
+		return false;
+	/* Headers of segments are not taken off a super-packet: at most one packet too many. */
+	m->statistics.shed_packets +=
+		packet->gso_size ? (packet->length + packet->gso_size - 1) / packet->gso_size : 1;
+	count_ignored(m, packet, to_wall);
+	return true;
+}
+
+/* `choosy` is known when this is compiled: where all packets are metered nothing is asked about it. */
+static inline __attribute__((always_inline)) void observe(struct meter *m, const struct packet_batch *batch,
+							  const bool choosy)
 {
 	/* Not cleared, as the build asks for elsewhere: 16 KiB a batch, and only what was written is read. */
 	__attribute__((uninitialized)) struct flow_key keys[PACKET_BATCH_MAX];
@@ -34,6 +60,10 @@ void meter_observe(struct meter *m, const struct packet_batch *batch)
 	m->clock.to_wall = batch->to_wall;
 	for (uint32_t i = 0; i < batch->count; i++) {
 		const struct packet *packet = &batch->packet[i];
+
+		if (choosy && is_shed(m, packet, batch->to_wall))
+			continue;
+
 		const enum decode_outcome outcome = decode_packet(packet, &keys[n], &facts[n]);
 
 		m->statistics.outcome[outcome]++;
@@ -43,10 +73,26 @@ void meter_observe(struct meter *m, const struct packet_batch *batch)
 		}
 		if (m->options.local)
 			apply_local(m->options.local, packet, &keys[n]);
-		if (packet->denial == DENIAL_NONE)
-			n += meter_classify(m, &keys[n], &facts[n]);
-		else
+		if (packet->denial != DENIAL_NONE)
 			observe_denied(m, packet, &keys[n], &facts[n]);
+		else if (choosy && m->options.selection &&
+			 !selection_takes(m->options.selection, packet, facts[n].packets))
+			pass_over(m, &keys[n], &facts[n]);
+		else
+			n += meter_classify(m, &keys[n], &facts[n]);
 	}
 	meter_count(m, keys, facts, n, batch->to_wall);
+}
+
+static __attribute__((noinline)) void observe_some(struct meter *m, const struct packet_batch *batch)
+{
+	observe(m, batch, true);
+}
+
+void meter_observe(struct meter *m, const struct packet_batch *batch)
+{
+	if (m->options.selection || m->shed_mask)
+		observe_some(m, batch);
+	else
+		observe(m, batch, false);
 }

@@ -18,6 +18,8 @@ static void hand_over(struct meter *m, struct flow_record *r, int64_t first, int
 	r->end_ms = wall_clock_ms(m, last);
 	r->interface = point->ifindex;
 	r->point_id = point->id;
+	if (m->options.selection)
+		r->selector = selection_selector_of(m->options.selection, r->key.point % POINT_MAX);
 	r->direction = r->key.kind & KIND_EGRESS ? DIRECTION_EGRESS : DIRECTION_INGRESS;
 	if (r->key.kind & KIND_DENIED) {
 		r->dropped_octets = r->octets;

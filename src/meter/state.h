@@ -53,11 +53,13 @@ struct meter {
 	struct fragment_table *fragments;
 	struct owed_table *owed;    /* NULL: no frames are refused … */
 	struct frame_table *frames; /* … or none more than once */
+	struct owed_table *passed;  /* frames that arrived and were not selected; NULL: as owed, or all are */
 	uint64_t frame_secret;
 	int64_t owed_until; /* ns: nothing is owed from then on */
 	struct meter_clock clock;
 	uint64_t flows_numbered;
-	int64_t evicted_until; /* ns: flows with an older last packet had to make room */
+	uint32_t shed_mask, shed_position; /* meter_shed */
+	int64_t evicted_until;             /* ns: flows with an older last packet had to make room */
 	struct meter_statistics statistics;
 };
 
