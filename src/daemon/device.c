@@ -66,6 +66,24 @@ static enum status select_packets(struct device *device, struct settings *settin
 	return status;
 }
 
+/* Which forms the settings ask for, in the words of meter and exporter. */
+static void choose_forms(struct settings *s, const struct logger *log)
+{
+	uint32_t *forms = &s->exporter.forms, *extras = &s->meter.extras;
+
+	if (s->biflows && (s->meter.max_denied > 0 || s->meter.directions != DIRECTIONS_BOTH)) {
+		log_warn(log, "Biflows goes neither with refused frames nor with one Direction; each "
+			      "direction is a flow");
+		s->biflows = false;
+	}
+	*forms |= (s->totals ? FORM_TOTALS : 0) | (s->microseconds ? FORM_MICROSECONDS : 0) |
+		  (s->field_ttl ? FORM_TTL : 0) | (s->field_mac ? FORM_MAC : 0) |
+		  (s->field_vlan ? FORM_VLAN : 0) | (s->biflows ? FORM_BIFLOW : 0);
+	*extras |= (s->microseconds ? EXTRA_MICROSECONDS : 0) | (s->totals ? EXTRA_TOTALS : 0) |
+		   (s->biflows ? EXTRA_BIFLOWS : 0) |
+		   (*forms & (FORM_TTL | FORM_MAC | FORM_VLAN) ? EXTRA_PACKETS : 0);
+}
+
 enum status device_init(struct device *device, struct settings *settings, const struct logger *log,
 			struct error *err)
 {
@@ -76,6 +94,7 @@ enum status device_init(struct device *device, struct settings *settings, const 
 	device->log = *log;
 	device->domain_hold = -1;
 	prepare_for_refusals(settings, log);
+	choose_forms(settings, log);
 	if (settings->exporter.domain == 0)
 		settings->exporter.domain =
 			only_files(&settings->exporter) ? 1 : domain_claim(&device->domain_hold);

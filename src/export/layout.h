@@ -59,8 +59,14 @@ enum {
 
 /* Forms: fields that a profile asks for, one bit each. A Template ID says which of them it has. */
 enum {
-	FORM_SELECTION = 1 << 0, /* which selector its packets went through */
-	FORMS_ALL = (1 << 1) - 1,
+	FORM_SELECTION = 1 << 0,    /* which selector its packets went through */
+	FORM_TOTALS = 1 << 1,       /* counters since the flow began */
+	FORM_MICROSECONDS = 1 << 2, /* times in microseconds, in place of milliseconds */
+	FORM_TTL = 1 << 3,          /* hop limits seen */
+	FORM_MAC = 1 << 4,          /* MAC addresses of the first packet */
+	FORM_VLAN = 1 << 5,         /* its VLAN */
+	FORM_BIFLOW = 1 << 6,       /* what came back (RFC 5103) */
+	FORMS_ALL = (1 << 7) - 1,
 };
 
 /* One row: the element and the member that its value comes from. */

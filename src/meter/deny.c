@@ -145,7 +145,7 @@ void meter_deny(struct meter *m, const struct flow_key *key, const struct packet
 	m->statistics.denied_packets += facts->packets;
 	m->statistics.denied_octets += facts->octets;
 	if (m->options.idle_ns == 0) {
-		meter_tell_packet(m, key, facts, denial, time);
+		meter_tell_packet(m, key, facts, denial, NULL, time);
 		return;
 	}
 	if (m->owed && !(key->kind & KIND_EGRESS) && m->options.directions != DIRECTIONS_SENDING)

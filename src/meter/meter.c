@@ -74,7 +74,8 @@ enum status meter_new(struct meter **out, const struct meter_options *options,
 	if (st == OK)
 		st = make_denial(m, err);
 	if (st == OK)
-		st = flow_store_init(&m->store, capacity_of(options), options->interval_ns != 0, err);
+		st = flow_store_init(&m->store, capacity_of(options), options->interval_ns != 0,
+				     (options->extras & EXTRA_KEPT) != 0, err);
 	if (st == OK)
 		*out = m;
 	else

@@ -37,6 +37,16 @@
 /* Which records are wanted (the profile's Direction). */
 enum direction_filter { DIRECTIONS_BOTH, DIRECTIONS_SENDING, DIRECTIONS_RECEIVED };
 
+/* What costs memory for each flow, or time for each packet, only where it is asked for. */
+enum {
+	EXTRA_TOTALS = 1 << 0,  /* counters since the flow began */
+	EXTRA_PACKETS = 1 << 1, /* TTL, MAC addresses, VLAN */
+	EXTRA_BIFLOWS = 1 << 2, /* both directions of a conversation are one flow, of whoever began (RFC
+				   5103); `directions` must be both, and no source tells of refused frames */
+	EXTRA_MICROSECONDS = 1 << 3,
+	EXTRA_KEPT = EXTRA_TOTALS | EXTRA_PACKETS | EXTRA_BIFLOWS, /* these take memory */
+};
+
 struct meter_options {
 	uint32_t max_flows; /* open flows at most, 1 to 2^26; the oldest idle ones make room (end reason 5) */
 	uint32_t max_denied; /* open flows of refused frames at most, besides max_flows, to 2^26; frames of
@@ -49,6 +59,7 @@ struct meter_options {
 	const struct prefix_list *local; /* decode/local.h: direction where the source cannot tell; NULL: all
 					    such packets are ingress. Outlives the meter */
 	bool dscp_key;                   /* DSCP is part of the flow key */
+	uint32_t extras;                 /* EXTRA_…: what records have besides */
 	struct selection *selection;     /* which packets are metered; borrowed. NULL: all */
 	uint64_t first_flow_id;          /* flow ids count up from here */
 	uint8_t hash_key[32];            /* secret, so that nobody outside can aim collisions */

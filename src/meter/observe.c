@@ -48,6 +48,19 @@ static bool is_shed(struct meter *m, const struct packet *packet, int64_t to_wal
 	return true;
 }
 
+/* It is not selected, or is counted by itself. */
+static bool is_special(struct meter *m, const struct packet *packet, struct flow_key *key,
+		       struct packet_facts *facts)
+{
+	if (m->options.selection && !selection_takes(m->options.selection, packet, facts->packets)) {
+		pass_over(m, key, facts);
+		return true;
+	}
+	if (m->store.extra && meter_classify(m, key, facts))
+		meter_count_extra(m, packet, key, facts);
+	return m->store.extra != NULL;
+}
+
 /* `choosy` is known when this is compiled: where all packets are metered nothing is asked about it. */
 static inline __attribute__((always_inline)) void observe(struct meter *m, const struct packet_batch *batch,
 							  const bool choosy)
@@ -75,9 +88,8 @@ static inline __attribute__((always_inline)) void observe(struct meter *m, const
 			apply_local(m->options.local, packet, &keys[n]);
 		if (packet->denial != DENIAL_NONE)
 			observe_denied(m, packet, &keys[n], &facts[n]);
-		else if (choosy && m->options.selection &&
-			 !selection_takes(m->options.selection, packet, facts[n].packets))
-			pass_over(m, &keys[n], &facts[n]);
+		else if (choosy && is_special(m, packet, &keys[n], &facts[n]))
+			continue;
 		else
 			n += meter_classify(m, &keys[n], &facts[n]);
 	}
@@ -91,7 +103,7 @@ static __attribute__((noinline)) void observe_some(struct meter *m, const struct
 
 void meter_observe(struct meter *m, const struct packet_batch *batch)
 {
-	if (m->options.selection || m->shed_mask)
+	if (m->options.selection || m->shed_mask || m->store.extra)
 		observe_some(m, batch);
 	else
 		observe(m, batch, false);

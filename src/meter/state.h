@@ -71,6 +71,10 @@ bool meter_use_hash(struct meter *m, enum flow_hash_kind kind);
 void meter_count(struct meter *m, const struct flow_key *keys, const struct packet_facts *facts, uint32_t n,
 		 int64_t to_wall);
 
+/* The same for one packet where records have extras. */
+void meter_count_extra(struct meter *m, const struct packet *packet, const struct flow_key *key,
+		       const struct packet_facts *facts);
+
 /* Count one packet into its flow, whatever state that is in; answers the flow. FLOW_NONE: the frame was owed
  * (meter/owed.h) and is not counted. */
 uint32_t meter_count_flow(struct meter *m, const struct flow_key *key, uint32_t hash,
@@ -118,6 +122,6 @@ void meter_evict(struct meter *m, int64_t now);
 /* record.c: hand over the record of what was counted since the last one. */
 void meter_tell(struct meter *m, uint32_t flow, enum flow_end_reason reason);
 
-/* The record of one packet, where each is a flow of its own. */
+/* The record of one packet, where each is a flow of its own. `extra` may be NULL. */
 void meter_tell_packet(struct meter *m, const struct flow_key *key, const struct packet_facts *facts,
-		       uint16_t denial, int64_t time);
+		       uint16_t denial, const struct packet_extra *extra, int64_t time);
