@@ -124,7 +124,12 @@ static void print_value(const struct property *p, const struct settings *s, char
 	case PROPERTY_GROUPS:
 	case PROPERTY_PREFIXES:
 	case PROPERTY_NAMES: print_list(p, s, out, size); break;
-	case PROPERTY_CHAIN: print_chain(chain_of(p, s), out, size); break;
+	case PROPERTY_CHAIN:
+		if (value)
+			print_chain(chain_of(p, s), out, size);
+		else
+			snprintf(out, size, "none");
+		break;
 	case PROPERTY_OBJECT: break; /* its own rows follow */
 	}
 }

@@ -23,6 +23,12 @@ static const struct property_word directions[] = {
 	{NULL, NULL},
 };
 
+static const struct property_word overloads[] = {
+	{"Drop", "packets that there is no time for are dropped by the kernel, and counted"},
+	{"Sample", "while the kernel drops packets, one in 2 to 64 is looked at, and the others are counted"},
+	{NULL, NULL},
+};
+
 static const struct property_word versions[] = {
 	[TLS_AT_LEAST_1_2] = {"1.2", "TLS 1.2 or 1.3; DTLS 1.2"},
 	[TLS_AT_LEAST_1_3] = {"1.3", "TLS 1.3 only, and no DTLS"},
@@ -54,6 +60,7 @@ const struct property properties[] = {
 	 .zero = "a TCP flow ends with the packet that closes it"},
 	{"MaxFlows", PROPERTY_NUMBER, "flows", 16, 1 << 26, 1 << 20, AT(meter.max_flows),
 	 .meaning = "open flows at most; about 112 octets of memory each, once used"},
+	{"Overload", PROPERTY_WORD, .standard = 0, AT(shed), .words = overloads},
 	{"NflogGroups", PROPERTY_GROUPS, .meaning = "NFLOG groups that rules tell of refused frames by",
 	 .zero = "refused frames are not told from others"},
 	{"DeniedPrefixes", PROPERTY_PREFIXES, .meaning = "log prefixes that mean a refusal",

@@ -26,8 +26,9 @@ struct settings {
 	char point[SETTINGS_POINTS_MAX][POINT_NAME_MAX];
 	struct point_settings of_point[SETTINGS_POINTS_MAX]; /* what is said of them besides; by name */
 	uint32_t of_point_count;
-	struct point_settings one_point;       /* while one is read */
-	bool biflows, totals, microseconds;    /* forms of records … */
+	struct point_settings one_point;    /* while one is read */
+	bool shed;                          /* Overload: frames are left out, before the kernel drops them */
+	bool biflows, totals, microseconds; /* forms of records … */
 	bool field_ttl, field_mac, field_vlan; /* … and fields besides */
 	struct selector_chain selection;       /* of packets, at points without a chain of their own */
 	uint32_t nflog_count;                  /* 0: refused frames are not told of */

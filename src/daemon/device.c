@@ -88,6 +88,8 @@ enum status device_init(struct device *device, struct settings *settings, const 
 			struct error *err)
 {
 	enum status status;
+	flow_sink *sink;
+	void *sink_arg;
 
 	memset(device, 0, sizeof *device);
 	device->settings = settings;
@@ -102,11 +104,9 @@ enum status device_init(struct device *device, struct settings *settings, const 
 		return error_errno(err, "no random octets for the hash key");
 	status = select_packets(device, settings, err);
 	if (status == OK)
-		status = exporter_new(&device->exporter, &settings->exporter, &device->points, &device->log,
-				      err);
+		status = device_domains(device, settings, &sink, &sink_arg, err);
 	if (status == OK)
-		status = meter_new(&device->meter, &settings->meter, &device->points, exporter_put,
-				   device->exporter, err);
+		status = meter_new(&device->meter, &settings->meter, &device->points, sink, sink_arg, err);
 	if (status != OK)
 		device_fini(device);
 	return status;
@@ -121,6 +121,8 @@ void device_fini(struct device *device)
 	}
 	meter_free(device->meter);
 	selection_free(device->selection);
+	while (device->domain_count > 0)
+		exporter_free(device->of_domain[--device->domain_count].exporter);
 	exporter_free(device->exporter);
 	if (device->domain_hold >= 0)
 		close(device->domain_hold);
@@ -140,5 +142,7 @@ void device_update_control(struct device *device)
 	meter_statistics(device->meter, &control.meter);
 	if (device->source_count > 0) /* what others lose was seen by this one */
 		device->source[0]->type->statistics(device->source[0], &control.source);
-	exporter_control(device->exporter, &control);
+	struct exporter *exporter;
+	for (uint32_t i = 0; (exporter = device_exporter(device, i)); i++)
+		exporter_control(exporter, &control);
 }

@@ -91,15 +91,21 @@ static json_t *denied_report(const struct device *device)
 	return o;
 }
 
-static json_t *session_report(const struct device *device, uint32_t i)
+static uint32_t domain_of(const struct device *device, uint32_t exporter)
+{
+	return exporter ? device->of_domain[exporter - 1].domain : device->settings->exporter.domain;
+}
+
+static json_t *session_report(const struct exporter *exporter, uint32_t domain, uint32_t i)
 {
 	struct session_statistics s;
 	char name[512];
 	json_t *o = json_object();
 
-	exporter_session_statistics(device->exporter, i, &s);
-	endpoint_print(exporter_session_endpoint(device->exporter, i), name, sizeof name);
+	exporter_session_statistics(exporter, i, &s);
+	endpoint_print(exporter_session_endpoint(exporter, i), name, sizeof name);
 	json_object_set_new(o, "collector", json_string(name));
+	json_object_set_new(o, "observationDomainId", number(domain));
 	json_object_set_new(o, "messages", number(s.messages));
 	json_object_set_new(o, "octets", number(s.octets));
 	json_object_set_new(o, "dataRecords", number(s.data_records));
@@ -120,8 +126,10 @@ void device_report(const struct device *device, FILE *out)
 	json_object_set_new(o, "meter", meter_report(device));
 	if (device->source_count > 1)
 		json_object_set_new(o, "denied", denied_report(device));
-	for (uint32_t i = 0; i < exporter_session_count(device->exporter); i++)
-		json_array_append_new(collectors, session_report(device, i));
+	struct exporter *exporter;
+	for (uint32_t n = 0; (exporter = device_exporter(device, n)); n++)
+		for (uint32_t i = 0; i < exporter_session_count(exporter); i++)
+			json_array_append_new(collectors, session_report(exporter, domain_of(device, n), i));
 	json_object_set_new(o, "collectors", collectors);
 	json_dumpf(o, out, JSON_COMPACT | JSON_PRESERVE_ORDER);
 	fputc('\n', out);

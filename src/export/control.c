@@ -218,7 +218,7 @@ static enum status put_due_interfaces(const struct session *s, const struct sess
 	for (; due->point < due->end; due->point++) {
 		const struct observation_point *p = &context->points->point[due->point];
 
-		if (p->ifindex == 0)
+		if (p->ifindex == 0 || p->domain != context->options.point_domain)
 			continue;
 		facts->interface = p->ifindex;
 		facts->point_id = p->id;
@@ -255,15 +255,17 @@ static enum status put_due_selection(const struct session *s, const struct sessi
 	enum options_kind kind;
 
 	while (due->selection != SELECTION_DONE) {
-		if (!options_of_selection(context->options.selection, context->points, due->selection, facts,
-					  &kind)) {
+		uint32_t next = due->selection;
+
+		if (!options_of_selection(context->options.selection, context->points,
+					  context->options.point_domain, &next, facts, &kind)) {
 			due->selection = SELECTION_DONE;
 			break;
 		}
 		const enum status st = put_options(s, context, out, kind, facts);
 		if (st != OK)
 			return st;
-		due->selection++;
+		due->selection = next;
 	}
 	return OK;
 }

@@ -19,6 +19,7 @@ struct exporter_options {
 	struct endpoint collector[COLLECTOR_MAX];
 	uint32_t collector_count;
 	uint32_t domain;                   /* Observation Domain ID */
+	uint32_t point_domain;             /* of the points that options records tell of (observe/point.h) */
 	uint32_t forms;                    /* FORM_… of export/layout.h: what records have besides */
 	const struct selection *selection; /* which packets are metered, to tell of it; outlives the exporter.
 					      NULL: all */

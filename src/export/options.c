@@ -168,13 +168,16 @@ static enum options_kind describe_selector(const struct selector *s, struct opti
 }
 
 /* A sequence is known by the number of its point. */
-bool options_of_selection(const struct selection *selection, const struct point_table *points, uint32_t index,
-			  struct options_facts *facts, enum options_kind *kind)
+bool options_of_selection(const struct selection *selection, const struct point_table *points,
+			  uint32_t domain, uint32_t *index, struct options_facts *facts,
+			  enum options_kind *kind)
 {
 	struct selection_item item;
 
-	if (!selection || !selection_item(selection, index, &item))
-		return false;
+	do {
+		if (!selection || !selection_item(selection, (*index)++, &item))
+			return false;
+	} while (item.report != REPORT_SELECTOR && points->point[item.point].domain != domain);
 	facts->selector[0] = item.id;
 	if (item.report == REPORT_SELECTOR) {
 		*kind = describe_selector(&item.selector, facts);

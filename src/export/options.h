@@ -64,10 +64,11 @@ void options_make(struct layout out[static OPTIONS_COUNT]);
  * there are no more. */
 bool options_describe(struct options_facts *facts, uint32_t index);
 
-/* The options records of a selection, one for each index from 0 on, in the order a collector needs them.
- * False: there are no more. */
-bool options_of_selection(const struct selection *selection, const struct point_table *points, uint32_t index,
-			  struct options_facts *facts, enum options_kind *kind);
+/* The options records of a selection, in the order a collector needs them; *index begins at 0 and goes on.
+ * Those of points in other domains (observe/point.h) are left out. False: there are no more. */
+bool options_of_selection(const struct selection *selection, const struct point_table *points,
+			  uint32_t domain, uint32_t *index, struct options_facts *facts,
+			  enum options_kind *kind);
 
 /* Those that a selection may need, one bit for each kind. */
 uint32_t options_selection_kinds(const struct selection *selection);
