@@ -159,31 +159,33 @@ def ingress(sink):
 
 def test_collector_scales_what_was_sampled():
     """From the probe over the wire into the store: raw counters and what they stand for."""
+    chains = [
+        (["Count/1/10"], 100, 1000),
+        (["Filter/udp", "Random/1/4", "Count/1/5"], 50, 1000),
+        (["Filter/udp"], 1000, 1000),
+        (["Time/10/100"], 100, 1000),
+    ]
     with lib.Lab() as lab:
         path = capture(lab, 1000, 1)
-        for chain, packets, scaled in (
-            (["Count/1/10"], 100, 1000),
-            (["Filter/udp", "Random/1/4", "Count/1/5"], 50, 1000),
-            (["Filter/udp"], 1000, 1000),
-            (["Time/10/100"], 100, 1000),
-        ):
-            collector = Collector(lab)
-            lib.run([lib.WEIR, "probe", "-q", "-p", profile(lab, Selection=chain), "-r", path, "-c", f"Tcp/127.0.0.1:{collector.port}"])
-            lib.wait_for("the record is stored", lambda: answer(collector.store)["records"] >= 1, 30)
-            row = answer(collector.store)
-            lib.equal((row["packets"], row["scaled"], row["octets"]), (packets, scaled, packets * 100), f"raw and scaled, {chain}")
-            collector.process.stop()
+        collector = Collector(lab)
+        for domain, (chain, _, _) in enumerate(chains, 1):
+            settings = profile(lab, Selection=chain, ObservationDomainId=domain)
+            lib.run([lib.WEIR, "probe", "-q", "-p", settings, "-r", path, "-c", f"Tcp/127.0.0.1:{collector.port}"])
+        rows = lib.wait_for("the records are stored", lambda: answer(collector.store, len(chains)), 60)
+        expected = {domain: [packets, scaled, packets * 100] for domain, (_, packets, scaled) in enumerate(chains, 1)}
+        lib.equal(rows, expected, "packets, what they stand for, and octets, by chain")
+        collector.process.stop()
 
 
-def answer(store):
+def answer(store, count):
+    """{domain: [packets, scaled, octets]} once there are so many."""
     sql = (
-        "SELECT count(*) AS records, coalesce(sum(packetDeltaCount), 0)::BIGINT AS packets,"
-        " coalesce(sum(packetDeltaCount_scaled), 0)::BIGINT AS scaled, coalesce(sum(octetDeltaCount), 0)::BIGINT AS octets"
-        " FROM flows"
+        "SELECT observationDomainId, sum(packetDeltaCount)::BIGINT, sum(packetDeltaCount_scaled)::BIGINT,"
+        " sum(octetDeltaCount)::BIGINT FROM flows GROUP BY 1 ORDER BY 1"
     )
     status, out, _ = lib.run([lib.WEIR, "query", "-s", store, "--sql", sql, "-o", "json"], expected=None)
-    rows = [json.loads(line) for line in out.splitlines()] if status == 0 else []
-    return rows[0] if rows else {"records": 0}
+    rows = [list(json.loads(line).values()) for line in out.splitlines()] if status == 0 else []
+    return {row[0]: row[1:] for row in rows} if len(rows) == count else None
 
 
 def test_bad_chains_are_refused():
