@@ -23,13 +23,14 @@ test:
 	scripts/setup --test
 	scripts/test
 
-# Packets per CPU second, beside softflowd on the same files.
+# Packets per CPU second, beside softflowd on the same files; collector and store beside nfcapd and nfdump.
 bench:
 	scripts/setup --bench
 	meson setup build-bench --buildtype=release 2>/dev/null || meson configure build-bench --buildtype=release
 	ninja -C build-bench
 	tests/bench/run.py build-bench
 	tests/bench/collect.py build-bench
+	tests/bench/query.py build-bench
 
 # Mutated datagrams as fast as they go for MINUTES, at a collector with sanitizers.
 soak: MINUTES ?= 10

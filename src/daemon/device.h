@@ -14,8 +14,13 @@
 
 enum { DEVICE_SOURCES_MAX = 4 };
 
+/* Where new settings come from: fill *out, which is complete then. false: they are not good, and the log says
+ * why. */
+typedef bool settings_reader(void *arg, struct settings *out);
+
 struct device {
-	const struct settings *settings; /* borrowed */
+	struct settings *settings; /* borrowed; a reload changes them */
+	struct settings asked;     /* … as they were before the device made its choices */
 	struct logger log;
 	struct point_table points;
 	struct selection *selection; /* NULL: every packet is metered */
@@ -31,8 +36,10 @@ struct device {
 	uint32_t source_count;
 	struct packet_source *source[DEVICE_SOURCES_MAX]; /* the first sees all frames; the others tell of
 							     refused ones */
-	int domain_hold;                                  /* see domain_claim */
-	uint64_t reported_drops[DEVICE_SOURCES_MAX];      /* what the log has already told */
+	settings_reader *reader;                          /* NULL: settings cannot be read again */
+	void *reader_arg;
+	int domain_hold;                             /* see domain_claim */
+	uint64_t reported_drops[DEVICE_SOURCES_MAX]; /* what the log has already told */
 };
 
 /* The selection of packets that the settings ask for; *out is NULL when they ask for none. Also for who only
@@ -51,7 +58,8 @@ void device_fini(struct device *device);
  * and exported all the same. */
 MUST_CHECK enum status device_run_capture(struct device *device, const char *path, struct error *err);
 
-/* Meter live interfaces until SIGTERM or SIGINT, then export every open flow. */
+/* Meter live interfaces until SIGTERM or SIGINT, then export every open flow. SIGHUP: read the profile again.
+ */
 MUST_CHECK enum status device_run_live(struct device *device, struct error *err);
 
 /* Make the exporters; *sink and *sink_arg are what the meter is to be given. */
@@ -65,11 +73,20 @@ struct exporter *device_exporter(const struct device *device, uint32_t number);
 void device_service(struct device *device, struct mono_ns now, struct wall_ns wall);
 bool device_busy(const struct device *device);
 void device_interfaces_changed(struct device *device);
+MUST_CHECK enum status device_reload_exporters(struct device *device, const struct exporter_options *options,
+					       struct error *err);
 MUST_CHECK enum status device_finish(struct device *device, struct mono_ns now, struct wall_ns wall,
 				     struct error *err);
 
 /* Once a second: the kernel has dropped so many packets more, because we were late (RFC 5470 6.4). */
 void device_overload(struct device *device, uint64_t dropped);
+/* Take new settings while running: what can change does, the flow table and the sessions that did not change
+ * stay; properties that wait for the next start are named in the log. Settings that are not good change
+ * nothing. */
+void device_reload(struct device *device);
+
+/* What differs between settings of one device and its log; between device.c and reload.c. */
+void device_prepare_settings(struct settings *settings, const struct logger *log);
 
 /* Hand the counters of meter and source to the exporter, for its options records. */
 void device_update_control(struct device *device);

@@ -82,16 +82,39 @@ static enum status name_files(struct exporter_options *o, struct error *err)
 	return OK;
 }
 
+/* Of a domain, from those of the device. */
+static enum status options_of(struct exporter_options *out, const struct exporter_options *options,
+			      uint32_t domain, struct error *err)
+{
+	*out = *options;
+	out->domain = out->point_domain = domain;
+	return name_files(out, err);
+}
+
+enum status device_reload_exporters(struct device *device, const struct exporter_options *options,
+				    struct error *err)
+{
+	enum status st = exporter_reload(device->exporter, options, err);
+
+	for (uint32_t i = 0; i < device->domain_count && st == OK; i++) {
+		struct exporter_options own;
+
+		st = options_of(&own, options, device->of_domain[i].domain, err);
+		if (st == OK)
+			st = exporter_reload(device->of_domain[i].exporter, &own, err);
+	}
+	return st;
+}
+
 static enum status add_domain(struct device *device, const struct settings *settings, uint32_t domain,
 			      struct error *err)
 {
-	struct exporter_options options = settings->exporter;
+	struct exporter_options options;
 
 	for (uint32_t i = 0; i < device->domain_count; i++)
 		if (device->of_domain[i].domain == domain)
 			return OK;
-	options.domain = options.point_domain = domain;
-	enum status st = name_files(&options, err);
+	enum status st = options_of(&options, &settings->exporter, domain, err);
 	if (st != OK)
 		return st;
 	device->of_domain[device->domain_count].domain = domain;

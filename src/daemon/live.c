@@ -24,7 +24,8 @@ struct live {
 	bool failed[DEVICE_SOURCES_MAX]; /* a source of refused frames that goes on no more */
 	uv_timer_t tick;
 	uv_idle_t more; /* runs while the exporter has more to send than one turn takes */
-	uv_signal_t terminate, interrupt;
+	uv_signal_t terminate, interrupt, hangup;
+	bool reload; /* at the next tick: a storm of signals is one reload */
 	struct packet_batch batch;
 	uint32_t ticks;
 	enum status status; /* of the first thing that failed */
@@ -159,13 +160,16 @@ static void exclude_sessions(struct device *device, const struct exporter *expor
 	struct packet_source *source = device->source[0];
 
 	for (uint32_t i = 0; source->type->exclude && i < exporter_session_count(exporter); i++) {
-		struct sockaddr_storage local, remote;
+		for (uint32_t n = 0; exporter_session_member(exporter, i, n); n++) {
+			struct sockaddr_storage local, remote;
 
-		if (!exporter_session_addresses(exporter, i, &local, &remote))
-			continue;
-		if (device->domain_count > 0)
-			forget_port(&local);
-		(void)source->type->exclude(source, (struct sockaddr *)&local, (struct sockaddr *)&remote);
+			if (!exporter_session_addresses(exporter, i, n, &local, &remote))
+				continue;
+			if (device->domain_count > 0)
+				forget_port(&local);
+			(void)source->type->exclude(source, (struct sockaddr *)&local,
+						    (struct sockaddr *)&remote);
+		}
 	}
 }
 
@@ -182,6 +186,9 @@ static void on_tick(uv_timer_t *timer)
 	struct live *live = timer->data;
 	struct device *device = live->device;
 
+	if (live->reload)
+		device_reload(device);
+	live->reload = false;
 	for (uint32_t i = 0; i < device->source_count; i++)
 		take_events(device, device->source[i]);
 	meter_advance(device->meter, mono_now(), wall_now().ns - mono_now().ns);
@@ -199,6 +206,13 @@ static void on_signal(uv_signal_t *signal, int number)
 
 	log_info(&live->device->log, "%s: exporting the open flows", strsignal(number));
 	uv_stop(&live->loop);
+}
+
+static void on_hangup(uv_signal_t *signal, int number)
+{
+	struct live *live = signal->data;
+
+	live->reload = true;
 }
 
 static int start_polls(struct live *live)
@@ -221,13 +235,16 @@ static int start_handles(struct live *live)
 	int r;
 
 	live->tick.data = live->more.data = live->terminate.data = live->interrupt.data = live;
+	live->hangup.data = live;
 	if ((r = uv_timer_init(&live->loop, &live->tick)) < 0 ||
 	    (r = uv_idle_init(&live->loop, &live->more)) < 0 ||
 	    (r = uv_signal_init(&live->loop, &live->terminate)) < 0 ||
 	    (r = uv_signal_init(&live->loop, &live->interrupt)) < 0 || (r = start_polls(live)) < 0 ||
 	    (r = uv_timer_start(&live->tick, on_tick, TICK_MS, TICK_MS)) < 0 ||
 	    (r = uv_signal_start(&live->terminate, on_signal, SIGTERM)) < 0 ||
-	    (r = uv_signal_start(&live->interrupt, on_signal, SIGINT)) < 0)
+	    (r = uv_signal_start(&live->interrupt, on_signal, SIGINT)) < 0 ||
+	    (r = uv_signal_init(&live->loop, &live->hangup)) < 0 ||
+	    (r = uv_signal_start(&live->hangup, on_hangup, SIGHUP)) < 0)
 		return r;
 	return 0;
 }
