@@ -120,6 +120,7 @@ void device_fini(struct device *device)
 
 		source->type->close(source);
 	}
+	rule_counters_close(device->rule_counters);
 	meter_free(device->meter);
 	selection_free(device->selection);
 	while (device->domain_count > 0)
@@ -129,6 +130,7 @@ void device_fini(struct device *device)
 		close(device->domain_hold);
 	device->meter = NULL;
 	device->selection = NULL;
+	device->rule_counters = NULL;
 	device->exporter = NULL;
 	device->domain_hold = -1;
 }
@@ -143,6 +145,8 @@ void device_update_control(struct device *device)
 	meter_statistics(device->meter, &control.meter);
 	if (device->source_count > 0) /* what others lose was seen by this one */
 		device->source[0]->type->statistics(device->source[0], &control.source);
+	if (device->rule_counters)
+		rule_counters_read(device->rule_counters, &device->points.rules);
 	struct exporter *exporter;
 	for (uint32_t i = 0; (exporter = device_exporter(device, i)); i++)
 		exporter_control(exporter, &control);

@@ -10,6 +10,7 @@
 #include "export/exporter.h"
 #include "meter/meter.h"
 #include "observe/point.h"
+#include "observe/rule_counters.h"
 #include "observe/source.h"
 
 enum { DEVICE_SOURCES_MAX = 4 };
@@ -36,6 +37,7 @@ struct device {
 	uint32_t source_count;
 	struct packet_source *source[DEVICE_SOURCES_MAX]; /* the first sees all frames; the others tell of
 							     refused ones */
+	struct rule_counters *rule_counters;              /* of our own policy; NULL: they are not told */
 	settings_reader *reader;                          /* NULL: settings cannot be read again */
 	void *reader_arg;
 	int domain_hold;                             /* see domain_claim */

@@ -322,6 +322,14 @@ static void group_list(const struct settings *settings, char *out, size_t size)
 					 settings->nflog_group[i]);
 }
 
+static void open_rule_counters(struct device *device)
+{
+	struct error err = {0};
+
+	if (rule_counters_open(&device->rule_counters, &err) != OK)
+		log_warn(&device->log, "rules are not told of: %s", err.text);
+}
+
 static enum status open_sources(struct device *device, struct error *err)
 {
 	char interfaces[SETTINGS_POINTS_MAX * (POINT_NAME_MAX + 1)], groups[NFLOG_GROUPS_MAX * 8];
@@ -343,6 +351,8 @@ static enum status open_sources(struct device *device, struct error *err)
 		open_refused(device, &nft_trace_source, NULL);
 	if (device->settings->nflog_count > 0)
 		open_refused(device, &nflog_source, groups);
+	if (device->source_count > 1) /* who may hear of refusals may read the counters too */
+		open_rule_counters(device);
 	return OK;
 }
 

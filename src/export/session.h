@@ -43,12 +43,13 @@ struct moment {
 
 /* What has to be sent besides flow records. */
 struct due {
-	uint64_t templates;  /* by layout number */
-	uint64_t flow_keys;  /* by flow layout number */
-	uint32_t options;    /* by enum options_kind, but for flow keys and interfaces */
-	uint32_t point, end; /* interface records of these points */
-	uint32_t selection;  /* how many options records of the selection were sent; SELECTION_DONE: all */
-	uint32_t elements;   /* how many of our own elements are described; ELEMENTS_DONE: all */
+	uint64_t templates;      /* by layout number */
+	uint64_t flow_keys;      /* by flow layout number */
+	uint32_t options;        /* by enum options_kind, but for flow keys and interfaces */
+	uint32_t point, end;     /* interface records of these points */
+	uint32_t rule, rule_end; /* records of these rules */
+	uint32_t elements;       /* how many of our own elements are described; ELEMENTS_DONE: all */
+	uint32_t selection; /* how many options records of the selection were sent; SELECTION_DONE: all */
 };
 
 /* A message being filled. */
