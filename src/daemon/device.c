@@ -147,6 +147,7 @@ void device_update_control(struct device *device)
 		device->source[0]->type->statistics(device->source[0], &control.source);
 	if (device->rule_counters)
 		rule_counters_read(device->rule_counters, &device->points.rules);
+	device->points.rules.wall_ms = wall_ms(wall_now());
 	struct exporter *exporter;
 	for (uint32_t i = 0; (exporter = device_exporter(device, i)); i++)
 		exporter_control(exporter, &control);

@@ -25,6 +25,9 @@ enum { PACE_MESSAGES = 8 };
 	(1U << OPTIONS_METERING_STATISTICS | 1U << OPTIONS_METERING_RELIABILITY |                            \
 	 1U << OPTIONS_EXPORTING_RELIABILITY | 1U << OPTIONS_EXPORTER)
 
+/* Where there is something to tell: their templates are not sent before. */
+#define RULES_TEMPLATE (1ULL << (FLOW_LAYOUT_COUNT + OPTIONS_RULES))
+
 void session_interfaces_due(struct session *s, const struct session_context *context)
 {
 	s->due.point = 0;
@@ -244,6 +247,7 @@ static enum status put_due_rules(const struct session *s, const struct session_c
 		facts->rule_direction = r->direction;
 		facts->rule_packets = r->packets;
 		facts->rule_octets = r->octets;
+		facts->rule_ms = (uint64_t)rules->wall_ms;
 		memcpy(facts->rule, r->name, sizeof facts->rule);
 		const enum status st = put_options(s, context, out, OPTIONS_RULES, facts);
 		if (st != OK)

@@ -50,7 +50,7 @@ struct options_facts {
 	uint16_t element_units;
 	uint64_t element_begin, element_end;
 	uint8_t rule_action, rule_source, rule_direction;
-	uint64_t rule_packets, rule_octets;
+	uint64_t rule_packets, rule_octets, rule_ms;
 	char rule[RULE_NAME_MAX];
 	uint64_t sequence;
 	uint32_t selector[CHAIN_MAX];

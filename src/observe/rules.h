@@ -36,6 +36,7 @@ struct rule_count {
 };
 
 struct rule_table {
+	int64_t wall_ms; /* when they were counted; since 1970 */
 	uint32_t count;
 	uint32_t left_out; /* questions for rules that found no room */
 	uint32_t next;     /* where the search begins */

@@ -6,7 +6,8 @@
 static const char told[] =
 	"WITH told AS (SELECT {exporterAddress} AS exporter, {observationDomainId} AS domain, "
 	"{ruleName} AS rule, {flowDirection} AS direction, {ruleCountSource} AS source, "
-	"{packetTotalCount} AS packets, {octetTotalCount} AS octets, {receiveTime} AS told "
+	"{packetTotalCount} AS packets, {octetTotalCount} AS octets, "
+	"coalesce({observationTimeMilliseconds}::TIMESTAMP, {receiveTime}::TIMESTAMP) AS told "
 	"FROM options WHERE {ruleAction} = 1), "
 	"steps AS (SELECT *, lag(packets) OVER w AS packets_before, lag(octets) OVER w AS octets_before "
 	"FROM told WINDOW w AS (PARTITION BY exporter, domain, rule, direction, source "
