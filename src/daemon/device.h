@@ -37,9 +37,9 @@ struct device {
 	uint32_t source_count;
 	struct packet_source *source[DEVICE_SOURCES_MAX]; /* the first sees all frames; the others tell of
 							     refused ones */
-	struct rule_counters *rule_counters;              /* of our own policy; NULL: they are not told */
 	settings_reader *reader;                          /* NULL: settings cannot be read again */
 	void *reader_arg;
+	struct rule_counters *rule_counters;         /* of our own policy; NULL: they are not told */
 	int domain_hold;                             /* see domain_claim */
 	uint64_t reported_drops[DEVICE_SOURCES_MAX]; /* what the log has already told */
 };

@@ -87,6 +87,7 @@ struct session {
 	uint32_t messages_since; /* data messages since the last refresh */
 	bool lossy;              /* records were given up, and it was logged */
 	struct error failure;    /* the first error that cost records; empty: none */
+	uint32_t watched;        /* events that the transport's descriptor is watched for */
 	struct spool *spool;     /* NULL: none */
 	uint64_t spool_size;     /* it was opened with */
 	bool spool_failed;       /* the last write, and it was logged */
