@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "store/folder.h"
+#include "store/hearing_view.h"
 #include "store/loader.h"
 #include "store/sql.h"
 #include "store/tail.h"
@@ -324,6 +325,8 @@ enum status store_attach(struct store *s, duckdb_connection connection, int64_t 
 		status = make_view(s, a, connection, options, from_ms, to_ms, out, err);
 	if (status == OK)
 		status = make_ledger(a, connection, out, err);
+	if (status == OK)
+		status = hearing_view(loader_hearing(a->loader), connection, err);
 	if (status == OK) {
 		const struct manifest *m = loader_manifest(a->loader);
 
