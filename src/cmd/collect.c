@@ -216,7 +216,7 @@ static int run(struct invocation *invocation)
 
 const struct command command_collect = {
 	.name = "collect",
-	.summary = "receive IPFIX, store it, count what is lost",
+	.summary = SUMMARY_COLLECT,
 	.synopsis = "[-l LISTEN]… [-s STORE] [--http ADDR:PORT] [--json FILE|-] [--read FILE]…",
 	.notes = "Runs until SIGTERM or SIGINT; then everything received is brought to disk first. Without "
 		 "-s nothing "

@@ -239,7 +239,7 @@ static int run(struct invocation *invocation)
 
 const struct command command_query = {
 	.name = "query",
-	.summary = "ask the store",
+	.summary = SUMMARY_QUERY,
 	.synopsis = "-s STORE [OPTION]… [FILTER]",
 	.notes = "FILTER is written as in: src net 10.0.0.0/8 and dst port 443 and not proto icmp\n"
 		 "--words lists its words; weir-query(1) tells more.\n"

@@ -9,7 +9,7 @@
 #include "query/chart.h"
 #include "query/result.h"
 
-enum { PARTS_MAX = 12, STEPS_MOST = 120, LIST_MOST = 2000, TOP_MOST = 1000 };
+enum { PARTS_MAX = 12, STEPS_MOST = 120, LIST_MOST = 2000, TOP_MOST = 1000, MANY_RECORDS = 1000000 };
 
 /* Pieces. */
 
@@ -472,7 +472,7 @@ enum status reply_open(struct reply *r, const struct question *q, const char *st
 		s = store_attach(r->store, r->engine.connection, r->scope.from_ms, r->scope.to_ms,
 				 &r->coverage, err);
 	if (s == OK)
-		s = engine_settle(&r->engine, r->coverage.records + r->coverage.tail_records >= 1000000, err);
+		s = engine_settle(&r->engine, r->coverage.records + r->coverage.tail_records >= MANY_RECORDS, false, err);
 	if (s == OK)
 		s = engine_columns(&r->engine, "flows", &r->schema, err);
 	if (s != OK)

@@ -17,6 +17,7 @@
 #include "query/engine.h"
 #include "query/result.h"
 #include "query/sandbox.h"
+#include "query/select.h"
 #include "store/store.h"
 
 enum {
@@ -85,24 +86,15 @@ static enum status show(struct answer *a, duckdb_result *result, const struct as
 static enum status answer_ask(struct answer *a, struct error *err)
 {
 	struct ask_column asked[ASK_COLUMNS_MAX];
-	struct schema schema = {0};
-	struct sql sql;
 	uint32_t count = 0;
 	duckdb_result result;
-	enum status s;
+	enum status s = select_ask(&a->engine, a->store, &a->query->ask, &a->interrupted, &result, asked,
+				   &count, err);
 
-	sql_init(&sql);
-	s = engine_columns(&a->engine, "flows", &schema, err);
-	if (s == OK && ask_sql(&a->query->ask, &schema, &sql, asked, &count) != OK)
-		s = error_set(err, ERR_MEMORY, "no memory");
-	if (s == OK)
-		s = engine_select(&a->engine, sql.text, &result, err);
 	if (s == OK) {
 		s = show(a, &result, asked, count, err);
 		duckdb_destroy_result(&result);
 	}
-	sql_fini(&sql);
-	schema_fini(&schema);
 	return s;
 }
 
@@ -151,7 +143,11 @@ static enum status open_store(struct answer *a, struct error *err)
 	if (s != OK || (s = engine_open(&a->engine, q->store, err)) != OK)
 		return s;
 	atomic_store(&a->busy, a->engine.connection);
-	return store_attach(a->store, a->engine.connection, q->ask.from_ms, q->ask.to_ms, &a->coverage, err);
+	/* Views cost as much as a small question, so only those get them that name them. */
+	return q->sql || q->coverage ? store_attach(a->store, a->engine.connection, q->ask.from_ms,
+						    q->ask.to_ms, &a->coverage, err)
+				     : store_attach_parts(a->store, a->engine.connection, q->ask.from_ms,
+							  q->ask.to_ms, &a->coverage, err);
 }
 
 static int answer(const struct query *query, FILE *out)
@@ -167,7 +163,7 @@ static int answer(const struct query *query, FILE *out)
 		s = open_store(&a, &err);
 	if (s == OK)
 		s = engine_settle(&a.engine, a.coverage.records + a.coverage.tail_records >= MANY_RECORDS,
-				  &err);
+				  !query->sql, &err);
 	if (s == OK) {
 		s = query->sql ? answer_sql(&a, query->sql, &err) : answer_ask(&a, &err);
 		if (s == OK)

@@ -54,6 +54,10 @@ def squeeze(data):
 
 
 def main():
+    if sys.argv[1] == "--list":
+        root = pathlib.Path(sys.argv[2])
+        print(*sorted(str(p) for p in root.rglob("*") if p.is_file() and not set(LEFT_OUT) & set(p.relative_to(root).parts)), sep="\n")
+        return
     npm, source, folder, output = sys.argv[1:]
     dist = build(npm, pathlib.Path(source), pathlib.Path(folder)) if npm else None
     if dist is None and os.environ.get("WEIR_PAGE") == "required":
