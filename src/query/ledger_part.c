@@ -3,8 +3,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "query/coverage.h"
 #include "query/cell.h"
+#include "query/coverage.h"
 #include "query/parts.h"
 
 struct sums {

@@ -158,10 +158,8 @@ void live_run(const struct question *q, const struct scope *scope, const char *s
 		struct error err = {0};
 		enum status s = follow_open(&f, store, engine->connection, &err);
 
-		if (s == OK) {
-			send_tick(&l);
+		if (s == OK)
 			s = follow(&l, f, &err);
-		}
 		/* The loader stays as long as the database: the engine may still name its rows. */
 		fputs("event: lost\ndata: {\"text\":", out);
 		put_string(out, err.text);

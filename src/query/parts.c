@@ -8,6 +8,9 @@
 #include "ie/value.h"
 #include "query/chart.h"
 #include "query/result.h"
+#ifdef WEIR_RULES
+#include "query/rules.h"
+#endif
 
 enum { PARTS_MAX = 12, STEPS_MOST = 120, LIST_MOST = 2000, TOP_MOST = 1000, MANY_RECORDS = 1000000 };
 
@@ -334,22 +337,63 @@ static enum status put_counters(const struct part *p)
 	return s;
 }
 
+/* Hits of rules that allow, where exporters tell of them. */
+static enum status put_rules(const struct part *p)
+{
+	struct reply *r = p->reply;
+	enum status s = OK;
+
+#ifdef WEIR_RULES
+	struct schema schema = {0};
+	duckdb_result result;
+	struct ask ask;
+	struct sql sql;
+
+	ask_of(p, &ask);
+	sql_init(&sql);
+	s = engine_columns(&r->engine, "options", &schema, p->err);
+	if (s == OK && rules_sql(&ask, &schema, &sql) != OK)
+		s = error_set(p->err, ERR_MEMORY, "no memory");
+	if (s == OK)
+		s = engine_select(&r->engine, sql.text, &result, p->err);
+	if (s == OK) {
+		const uint32_t count = (uint32_t)duckdb_column_count(&result);
+
+		text_string(&r->text, "{\"columns\":[");
+		for (uint32_t i = 0; i < count; i++) {
+			const char *name = duckdb_column_name(&result, i);
+
+			text_string(&r->text, i ? "," : "");
+			value_print_string(&r->text, span_of(name ? name : "", strlen(name ? name : "")));
+		}
+		text_char(&r->text, ']');
+		s = reply_rows(r, "rows", &result, NULL, 0, NULL, p->err);
+		text_char(&r->text, '}');
+	}
+	sql_fini(&sql);
+	schema_fini(&schema);
+#else
+	text_string(&r->text, "{\"columns\":[],\"rows\":[]}");
+#endif
+	return s;
+}
+
 /* What parts there are, and the paths that are one part. */
 static const struct part_type {
 	const char *name;
 	enum status (*put)(const struct part *p);
 } types[] = {
-	{"cube", put_cube}, {"top", put_top},           {"list", put_list},
-	{"raw", put_raw},   {"complete", put_complete}, {"counters", put_counters},
+	{"cube", put_cube},         {"top", put_top},           {"list", put_list},   {"raw", put_raw},
+	{"complete", put_complete}, {"counters", put_counters}, {"rules", put_rules},
 };
 enum { TYPES = sizeof types / sizeof types[0] };
 
 static const struct {
 	const char *path, *type;
 } paths[] = {
-	{"flows", "list"},        {"record", "raw"},        {"top", "top"},
-	{"timeline", "cube"},     {"matrix", "cube"},       {"denied", "list"},
-	{"complete", "complete"}, {"coverage", "counters"}, {"exporters", "counters"},
+	{"flows", "list"},         {"record", "raw"},  {"top", "top"},           {"timeline", "cube"},
+	{"matrix", "cube"},        {"denied", "list"}, {"complete", "complete"}, {"coverage", "counters"},
+	{"exporters", "counters"}, {"rules", "rules"},
 };
 enum { PATHS = sizeof paths / sizeof paths[0] };
 
@@ -376,8 +420,10 @@ static enum status put_part(struct part *p, const char *name, const char *type, 
 	if (!t) {
 		*p->which = "part";
 		*p->wrong = (struct filter_error){0};
-		snprintf(p->wrong->text, sizeof p->wrong->text,
-			 "'%.40s' seen; NAME:cube, :top, :list, :raw, :complete or :counters expected", type);
+		snprintf(
+			p->wrong->text, sizeof p->wrong->text,
+			"'%.40s' seen; NAME:cube, :top, :list, :raw, :complete, :counters or :rules expected",
+			type);
 		return ERR_USAGE;
 	}
 	reply_name(p->reply, name, first);
@@ -472,7 +518,8 @@ enum status reply_open(struct reply *r, const struct question *q, const char *st
 		s = store_attach(r->store, r->engine.connection, r->scope.from_ms, r->scope.to_ms,
 				 &r->coverage, err);
 	if (s == OK)
-		s = engine_settle(&r->engine, r->coverage.records + r->coverage.tail_records >= MANY_RECORDS, false, err);
+		s = engine_settle(&r->engine, r->coverage.records + r->coverage.tail_records >= MANY_RECORDS,
+				  false, err);
 	if (s == OK)
 		s = engine_columns(&r->engine, "flows", &r->schema, err);
 	if (s != OK)

@@ -63,6 +63,8 @@ export function seriesName(cube: Cube, i: number | null): string {
   const k = cube.keys[0];
   if (!k) return "all";
   if (i === null) return "other";
+  if (k.name === "denialRuleName" && !k.values[i][0]) return "no rule allowed it";
+  if (k.name === "denied") return k.values[i][0] ? "denied" : "passed";
   return value(k.values[i][0], k.format, k.name) || "(none)";
 }
 
@@ -300,11 +302,11 @@ export function Sankey({ view, cube, s }: { view: View; cube: Cube; s: State }) 
           <tbody>{[...cube.cells].sort((x, y) => y[at]! - x[at]!).map((c) => <tr>{[0, 1, 2].map((i) => <td>{name(i, c[i] === null ? layout.none : c[i]!)}</td>)}<td class="n">{exact(c[at]!)}</td><td class="n">{c[6] ? exact(c[6]!) : ""}</td></tr>)}</tbody></table>
       }
     >
-      <div class="scroll">
+      <div class="scroll" tabIndex={0} role="region" aria-label="Bands from source to destination">
         <svg class="sankey-plot" viewBox={`-140 -18 ${W + 280} ${H + 26}`} role="img" aria-label={`Bands from source over service to destination, ${exact(total)} ${s.m} in all; the table below says the same`}>
           {["source", "service", "destination"].map((t, i) => <text class="coltitle" x={(i * (W - bar)) / 2 + bar / 2} y={-8} text-anchor="middle">{t}</text>)}
           {layout.drawn.map((l) => (
-            <path class={`band ${l.col === 0 ? `b${l.a % 8}` : `b${l.b % 8}`}${l.denied && s.m === "denied" ? " refused" : ""}${hot && hot !== l.id ? " dim" : ""}`} d={l.d} onPointerEnter={() => putHot(l.id)} onPointerLeave={() => putHot("")}>
+            <path class={`band ${(l.col === 0 ? l.a : l.b) === layout.none ? "bx" : `b${(l.col === 0 ? l.a : l.b) % 8}`}${l.denied && s.m === "denied" ? " refused" : ""}${hot && hot !== l.id ? " dim" : ""}`} d={l.d} onPointerEnter={() => putHot(l.id)} onPointerLeave={() => putHot("")}>
               <title>{`${name(l.col, l.a)} → ${name(l.col + 1, l.b)}: ${amount(s.m, l.v)}${l.denied ? `, ${l.denied} denied` : ""}`}</title>
             </path>
           ))}

@@ -25,7 +25,7 @@ export function wanted(s: State): Words {
     case "talk":
       return { part: ["t:cube", "x:cube", "k:cube"], ...strip(series), "x.by": "src,dst", "x.n": "12", "x.order": m, "k.by": "src,port,dst", "k.n": "8", "k.order": m, "t.order": m };
     case "denied":
-      return { only: "denied", part: ["t:cube", "g:top", "p:top", "l:list"], ...strip("denialRuleName"), "t.order": "flows", "g.by": "denialRuleName,denialReason,denialClass,src,dst,proto,dstport", "g.n": "100", "g.order": "flows", "p.by": "src", "p.n": "10", "p.order": "flows", "l.limit": "50" };
+      return { only: "denied", part: ["t:cube", "g:top", "p:top", "l:list"], ...strip("denialRuleName"), "t.order": "flows", "g.by": "denialRuleName,denialReason,denialClass,src,dst,proto,dstport", "g.n": "100", "g.order": "flows", "p.by": "src", "p.n": "10", "p.order": "flows", "l.limit": "20" };
     case "rules":
       return { part: ["t:cube", "d:top", "a:rules"], ...strip("denied"), "t.order": "flows", "d.by": "denialRuleName,denialReason,denialClass,denied", "d.n": "200", "d.order": "flows" };
     case "complete":
