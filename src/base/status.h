@@ -18,3 +18,6 @@ enum status {
 };
 
 #define MUST_CHECK __attribute__((warn_unused_result))
+
+#define likely(condition)   __builtin_expect(!!(condition), 1)
+#define unlikely(condition) __builtin_expect(!!(condition), 0)

@@ -145,7 +145,7 @@ static enum status read_flag(struct profile *p, const struct property *property,
 	return OK;
 }
 
-static enum status add_collector(struct profile *p, const struct value *v)
+static enum status add_collector(struct profile *p, const struct value *v, uint8_t group)
 {
 	struct exporter_options *exporter = &p->settings->exporter;
 	struct endpoint *endpoint = &exporter->collector[exporter->collector_count];
@@ -153,10 +153,6 @@ static enum status add_collector(struct profile *p, const struct value *v)
 	char text[sizeof endpoint->host + 32], other[sizeof text];
 	struct error err = {0};
 
-	if (json_is_array(v->json))
-		return fail(p, v->member.first.begin,
-			    "%s.%s: a list inside the list seen; failover groups are not supported yet",
-			    section, v->property);
 	if (!word)
 		return fail_value(p, v, "a string such as \"Udp/172.16.1.100:4739\"");
 	if (exporter->collector_count == COLLECTOR_MAX)
@@ -172,8 +168,42 @@ static enum status add_collector(struct profile *p, const struct value *v)
 				    "%s.%s: %.80s seen a second time; each collector once", section,
 				    v->property, text);
 	}
-	exporter->collector_count++;
+	if (group && endpoint->port == 0)
+		return fail(
+			p, v->member.first.begin,
+			"%s.%s: %.80s seen in a failover group; a file is never away, so it stands by itself",
+			section, v->property, text);
+	exporter->group[exporter->collector_count++] = group;
 	return OK;
+}
+
+/* A list inside the list: a failover group, in order of priority. */
+static enum status add_group_of_collectors(struct profile *p, const struct value *list)
+{
+	struct exporter_options *exporter = &p->settings->exporter;
+	struct lexer elements = members_of(p->text, p->length, list->member.first.begin);
+	const uint32_t first = exporter->collector_count;
+	const uint8_t group = (uint8_t)(first + 1);
+	enum status status = OK;
+	struct value v;
+	char path[64];
+
+	for (unsigned i = 0; status == OK && member_next(&elements, &v.member); i++) {
+		json_t *json = decode(p, v.member.first.begin, v.member.end);
+
+		if (!json)
+			return error_set(p->err, ERR_MEMORY, "%s: no memory", p->name);
+		snprintf(path, sizeof path, "%.40s[%u]", list->property, i);
+		v.property = path;
+		v.json = json;
+		status = add_collector(p, &v, group);
+		json_decref(json);
+	}
+	if (status == OK && exporter->collector_count < first + 2)
+		return fail(p, list->member.first.begin,
+			    "%s.%s: a failover group of %u seen; at least 2 collectors allowed", section,
+			    list->property, exporter->collector_count - first);
+	return status;
 }
 
 /* Names as the kernel allows them: 1 to 15 octets without '/', ':', white space. */
@@ -261,7 +291,7 @@ static enum status add_element(struct profile *p, enum property_type type, const
 	case PROPERTY_GROUPS: return add_group(p, v);
 	case PROPERTY_PREFIXES: return add_prefix(p, v);
 	case PROPERTY_ALLOWED: return add_allowed(p, v);
-	default: return add_collector(p, v);
+	default: return json_is_array(v->json) ? add_group_of_collectors(p, v) : add_collector(p, v, 0);
 	}
 }
 

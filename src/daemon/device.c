@@ -14,7 +14,7 @@ static bool only_files(const struct exporter_options *options)
 }
 
 /* A frame and its refusal are told within a second of each other: no flow may end sooner. */
-static void prepare_for_refusals(struct settings *settings, const struct logger *log)
+void device_prepare_settings(struct settings *settings, const struct logger *log)
 {
 	struct meter_options *m = &settings->meter;
 
@@ -37,7 +37,8 @@ enum status device_init(struct device *device, struct settings *settings, const 
 	device->settings = settings;
 	device->log = *log;
 	device->domain_hold = -1;
-	prepare_for_refusals(settings, log);
+	device->asked = *settings;
+	device_prepare_settings(settings, log);
 	if (settings->exporter.domain == 0)
 		settings->exporter.domain =
 			only_files(&settings->exporter) ? 1 : domain_claim(&device->domain_hold);

@@ -23,7 +23,8 @@ struct live {
 	bool failed[DEVICE_SOURCES_MAX]; /* a source of refused frames that goes on no more */
 	uv_timer_t tick;
 	uv_idle_t more; /* runs while the exporter has more to send than one turn takes */
-	uv_signal_t terminate, interrupt;
+	uv_signal_t terminate, interrupt, hangup;
+	bool reload; /* at the next tick: a storm of signals is one reload */
 	struct packet_batch batch;
 	uint32_t ticks;
 	enum status status; /* of the first thing that failed */
@@ -147,11 +148,13 @@ static void exclude_own_traffic(struct device *device)
 	struct packet_source *source = device->source[0];
 
 	for (uint32_t i = 0; source->type->exclude && i < exporter_session_count(device->exporter); i++) {
-		struct sockaddr_storage local, remote;
+		for (uint32_t n = 0; exporter_session_member(device->exporter, i, n); n++) {
+			struct sockaddr_storage local, remote;
 
-		if (exporter_session_addresses(device->exporter, i, &local, &remote))
-			(void)source->type->exclude(source, (struct sockaddr *)&local,
-						    (struct sockaddr *)&remote);
+			if (exporter_session_addresses(device->exporter, i, n, &local, &remote))
+				(void)source->type->exclude(source, (struct sockaddr *)&local,
+							    (struct sockaddr *)&remote);
+		}
 	}
 }
 
@@ -160,6 +163,9 @@ static void on_tick(uv_timer_t *timer)
 	struct live *live = timer->data;
 	struct device *device = live->device;
 
+	if (live->reload)
+		device_reload(device);
+	live->reload = false;
 	for (uint32_t i = 0; i < device->source_count; i++)
 		take_events(device, device->source[i]);
 	meter_advance(device->meter, mono_now(), wall_now().ns - mono_now().ns);
@@ -177,6 +183,13 @@ static void on_signal(uv_signal_t *signal, int number)
 
 	log_info(&live->device->log, "%s: exporting the open flows", strsignal(number));
 	uv_stop(&live->loop);
+}
+
+static void on_hangup(uv_signal_t *signal, int number)
+{
+	struct live *live = signal->data;
+
+	live->reload = true;
 }
 
 static int start_polls(struct live *live)
@@ -199,13 +212,16 @@ static int start_handles(struct live *live)
 	int r;
 
 	live->tick.data = live->more.data = live->terminate.data = live->interrupt.data = live;
+	live->hangup.data = live;
 	if ((r = uv_timer_init(&live->loop, &live->tick)) < 0 ||
 	    (r = uv_idle_init(&live->loop, &live->more)) < 0 ||
 	    (r = uv_signal_init(&live->loop, &live->terminate)) < 0 ||
 	    (r = uv_signal_init(&live->loop, &live->interrupt)) < 0 || (r = start_polls(live)) < 0 ||
 	    (r = uv_timer_start(&live->tick, on_tick, TICK_MS, TICK_MS)) < 0 ||
 	    (r = uv_signal_start(&live->terminate, on_signal, SIGTERM)) < 0 ||
-	    (r = uv_signal_start(&live->interrupt, on_signal, SIGINT)) < 0)
+	    (r = uv_signal_start(&live->interrupt, on_signal, SIGINT)) < 0 ||
+	    (r = uv_signal_init(&live->loop, &live->hangup)) < 0 ||
+	    (r = uv_signal_start(&live->hangup, on_hangup, SIGHUP)) < 0)
 		return r;
 	return 0;
 }

@@ -79,6 +79,17 @@ static json_t *session_report(const struct device *device, uint32_t i)
 	exporter_session_statistics(device->exporter, i, &s);
 	endpoint_print(exporter_session_endpoint(device->exporter, i), name, sizeof name);
 	json_object_set_new(o, "collector", json_string(name));
+	if (exporter_session_member(device->exporter, i, 1)) {
+		json_t *members = json_array();
+		const struct endpoint *e;
+
+		for (uint32_t n = 0; (e = exporter_session_member(device->exporter, i, n)); n++) {
+			endpoint_print(e, name, sizeof name);
+			json_array_append_new(members, json_string(name));
+		}
+		json_object_set_new(o, "group", members);
+		json_object_set_new(o, "switches", number(s.switches));
+	}
 	json_object_set_new(o, "messages", number(s.messages));
 	json_object_set_new(o, "octets", number(s.octets));
 	json_object_set_new(o, "dataRecords", number(s.data_records));
@@ -88,6 +99,11 @@ static json_t *session_report(const struct device *device, uint32_t i)
 	json_object_set_new(o, "notSentOctets", number(s.not_sent_octets));
 	json_object_set_new(o, "errors", number(s.errors));
 	json_object_set_new(o, "templateRefreshes", number(s.template_refreshes));
+	json_object_set_new(o, "spooledFlows", number(s.spooled_flows));
+	json_object_set_new(o, "replayedFlows", number(s.replayed_flows));
+	json_object_set_new(o, "spoolOctets", number(s.spool_octets));
+	json_object_set_new(o, "spoolFilesSetAside", number(s.spool_set_aside));
+	json_object_set_new(o, "spoolFailures", number(s.spool_failures));
 	return o;
 }
 

@@ -1,9 +1,6 @@
 /* IPv4 (RFC 791) and IPv6 (RFC 8200): the outermost IP header of a frame and, for IPv6, its extension
  * headers. */
-#include "decode/layers.h"
-#include "decode/transport.h"
-
-enum { IPV4_HEADER = 20, IPV6_HEADER = 40 };
+#include "decode/ip.h"
 
 enum {
 	NEXT_HOP_BY_HOP = 0,
@@ -18,48 +15,8 @@ static inline uint32_t least(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
-/* What IPv4 and IPv6 come to alike. */
-struct ip_facts {
-	uint32_t octets, fragment_id;
-	uint8_t protocol, class_of_service, version_kind, fragment;
-};
-
-/* Both results but for the addresses, each octet stored once. */
-static inline void put_result(const struct packet *packet, const struct ip_facts *ip,
-			      struct transport transport, struct flow_key *key, struct packet_facts *facts)
-{
-	_Static_assert(offsetof(struct flow_key, destination_port) ==
-			       offsetof(struct flow_key, source_port) + 2,
-		       "ports are stored together");
-	const uint8_t egress = packet->direction == DIRECTION_EGRESS ? KIND_EGRESS : 0;
-
-	memcpy((uint8_t *)key + offsetof(struct flow_key, source_port), transport.ports,
-	       sizeof transport.ports);
-	key->protocol = ip->protocol;
-	key->kind = ip->version_kind | egress | transport.kind;
-	key->point = packet->point;
-	facts->time = packet->time;
-	facts->octets = ip->octets;
-	facts->packets = 1;
-	facts->tcp_flags = transport.tcp_flags;
-	facts->fragment_id = ip->fragment_id;
-	facts->fragment = ip->fragment;
-	facts->class_of_service = ip->class_of_service;
-}
-
-/* The address in the first four octets, zero behind it. */
-static inline void put_ipv4(uint8_t out[16], const uint8_t *address)
-{
-	uint64_t first = 0;
-
-	memcpy(&first, address, 4);
-	memcpy(out, &first, 8);
-	memset(out + 8, 0, 8);
-}
-
-static __attribute__((noinline)) enum decode_outcome decode_ipv4(const struct packet *packet,
-								 struct rest rest, struct flow_key *key,
-								 struct packet_facts *facts)
+static enum decode_outcome decode_ipv4(const struct packet *packet, struct rest rest, struct flow_key *key,
+				       struct packet_facts *facts)
 {
 	const uint8_t *at = rest.at;
 
@@ -175,9 +132,8 @@ static uint32_t walk_extensions(struct ip_facts *ip, const uint8_t *at, uint32_t
 	return walked;
 }
 
-static __attribute__((noinline)) enum decode_outcome decode_ipv6(const struct packet *packet,
-								 struct rest rest, struct flow_key *key,
-								 struct packet_facts *facts)
+static enum decode_outcome decode_ipv6(const struct packet *packet, struct rest rest, struct flow_key *key,
+				       struct packet_facts *facts)
 {
 	const uint8_t *at = rest.at;
 
@@ -201,47 +157,6 @@ static __attribute__((noinline)) enum decode_outcome decode_ipv6(const struct pa
 	return DECODE_FLOW;
 }
 
-/* Most packets: no options, no fragment, no super-packet, TCP or UDP. Says the same of them as the two
- * functions above in half the instructions, because it calls nothing. False: not one of them, nothing was
- * written. */
-static inline bool decode_common_ipv4(const struct packet *packet, struct rest rest, struct flow_key *key,
-				      struct packet_facts *facts)
-{
-	const uint8_t *at = rest.at;
-
-	if (unlikely(rest.captured < IPV4_HEADER + TCP_FLAGS_END || at[0] != 0x45 || packet->gso_size))
-		return false;
-	const uint32_t total = get_be16(at + 2);
-	if (unlikely(total < IPV4_HEADER + TCP_FLAGS_END || (get_be16(at + 6) & 0x3fff) ||
-		     !is_common_transport(at[9])))
-		return false;
-	const struct ip_facts ip = {.octets = total, .protocol = at[9], .class_of_service = at[1]};
-	put_ipv4(key->source, at + 12);
-	put_ipv4(key->destination, at + 16);
-	put_result(packet, &ip, read_common_transport(ip.protocol, at + IPV4_HEADER), key, facts);
-	return true;
-}
-
-static inline bool decode_common_ipv6(const struct packet *packet, struct rest rest, struct flow_key *key,
-				      struct packet_facts *facts)
-{
-	const uint8_t *at = rest.at;
-
-	if (unlikely(rest.captured < IPV6_HEADER + TCP_FLAGS_END || packet->gso_size))
-		return false;
-	const uint32_t payload = get_be16(at + 4);
-	if (unlikely(payload < TCP_FLAGS_END || !is_common_transport(at[6])))
-		return false;
-	const struct ip_facts ip = {.octets = IPV6_HEADER + payload,
-				    .protocol = at[6],
-				    .class_of_service = (uint8_t)(get_be16(at) >> 4),
-				    .version_kind = KIND_IPV6};
-	memcpy(key->source, at + 8, 16);
-	memcpy(key->destination, at + 24, 16);
-	put_result(packet, &ip, read_common_transport(ip.protocol, at + IPV6_HEADER), key, facts);
-	return true;
-}
-
 enum decode_outcome decode_ip(const struct packet *packet, struct rest rest, unsigned version,
 			      struct flow_key *key, struct packet_facts *facts)
 {
@@ -250,13 +165,9 @@ enum decode_outcome decode_ip(const struct packet *packet, struct rest rest, uns
 	const unsigned nibble = rest.at[0] >> 4;
 	if (unlikely(version != IP_ANY && version != nibble))
 		return DECODE_IP_VERSION;
-	if (nibble == 4)
-		return likely(decode_common_ipv4(packet, rest, key, facts))
-			       ? DECODE_FLOW
-			       : decode_ipv4(packet, rest, key, facts);
-	if (nibble == 6)
-		return likely(decode_common_ipv6(packet, rest, key, facts))
-			       ? DECODE_FLOW
-			       : decode_ipv6(packet, rest, key, facts);
-	return DECODE_IP_VERSION;
+	switch (nibble) {
+	case IP_V4: return decode_ipv4(packet, rest, key, facts);
+	case IP_V6: return decode_ipv6(packet, rest, key, facts);
+	default: return DECODE_IP_VERSION;
+	}
 }

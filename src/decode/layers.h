@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "base/span.h"
+#include "base/status.h"
 #include "decode/decode.h"
 
 /* How far hostile input can make a loop run. */
@@ -36,6 +37,3 @@ enum { IP_ANY = 0, IP_V4 = 4, IP_V6 = 6 };
 /* An IP packet begins at `rest`; `version` is what the link header announced. */
 enum decode_outcome decode_ip(const struct packet *packet, struct rest rest, unsigned version,
 			      struct flow_key *key, struct packet_facts *facts);
-
-#define likely(condition)   __builtin_expect(!!(condition), 1)
-#define unlikely(condition) __builtin_expect(!!(condition), 0)

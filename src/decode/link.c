@@ -1,6 +1,6 @@
 /* Link headers: whatever stands in front of IP, walked in a bounded loop until an IP header or something else
  * is found. decode_packet begins here because frames do. */
-#include "decode/layers.h"
+#include "decode/ip.h"
 
 const char *const decode_outcome_names[DECODE_OUTCOME_COUNT] = {
 #define OUTCOME(constant, name, text) [DECODE_##constant] = name,
@@ -237,6 +237,7 @@ static __attribute__((noinline)) enum decode_outcome decode_link(const struct pa
 	uint32_t type;
 
 	switch (packet->link) {
+	case LINK_IP: return decode_ip(packet, rest, IP_ANY, key, facts);
 	case LINK_ETHERNET:
 		if (step_ethernet(&rest, &type) != DECODE_FLOW)
 			return DECODE_LINK_SHORT;
@@ -250,23 +251,26 @@ static __attribute__((noinline)) enum decode_outcome decode_link(const struct pa
 	}
 }
 
-/* IP at once and in plain Ethernet go straight on; all else takes the walk. */
+/* The common packet, at once or in plain Ethernet, is read here and now; all else takes the walk. */
 enum decode_outcome decode_packet(const struct packet *packet, struct flow_key *key,
 				  struct packet_facts *facts)
 {
-	const struct rest rest = {.at = packet->data, .captured = packet->captured, .length = packet->length};
+	const uint8_t *at = packet->data;
+	uint32_t captured = packet->captured;
+	unsigned version = IP_ANY;
 
-	if (packet->link == LINK_IP)
-		return decode_ip(packet, rest, IP_ANY, key, facts);
-	if (packet->link == LINK_ETHERNET && likely(packet->captured >= ETHERNET_HEADER)) {
-		const uint32_t type = get_be16(packet->data + 12);
-		const struct rest inner = {.at = packet->data + ETHERNET_HEADER,
-					   .captured = packet->captured - ETHERNET_HEADER,
-					   .length = packet->length - ETHERNET_HEADER};
-		if (likely(type == TYPE_IPV4))
-			return decode_ip(packet, inner, IP_V4, key, facts);
-		if (type == TYPE_IPV6)
-			return decode_ip(packet, inner, IP_V6, key, facts);
+	if (packet->link == LINK_ETHERNET && likely(captured >= ETHERNET_HEADER)) {
+		const uint32_t type = get_be16(at + 12);
+
+		if (unlikely(type != TYPE_IPV4 && type != TYPE_IPV6))
+			return decode_link(packet, key, facts);
+		version = type == TYPE_IPV4 ? IP_V4 : IP_V6;
+		at += ETHERNET_HEADER;
+		captured -= ETHERNET_HEADER;
+	} else if (packet->link != LINK_IP) {
+		return decode_link(packet, key, facts);
 	}
+	if (likely(decode_common_ip(packet, at, captured, version, key, facts)))
+		return DECODE_FLOW;
 	return decode_link(packet, key, facts);
 }

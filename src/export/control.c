@@ -14,7 +14,6 @@
 enum { PACE_MESSAGES = 8 };
 
 #define FLOW_TEMPLATES_ALLOWED ((1ULL << FLOW_LAYOUT_ALLOWED) - 1)
-#define DENIED_TEMPLATES       (FLOW_TEMPLATES & ~FLOW_TEMPLATES_ALLOWED)
 #define OPTIONS_TEMPLATES      (((1ULL << OPTIONS_COUNT) - 1) << FLOW_LAYOUT_COUNT)
 #define ELEMENTS_TEMPLATE                                                                                    \
 	(1ULL << (FLOW_LAYOUT_COUNT + OPTIONS_ELEMENTS)) /* where there is one to tell of                    \
@@ -33,7 +32,7 @@ void session_options_due(struct session *s, const struct session_context *contex
 {
 	s->due.options = SINGLE_OPTIONS;
 	s->due.flow_keys = s->announced & FLOW_TEMPLATES;
-	s->due.elements = s->announced & DENIED_TEMPLATES ? 0 : ELEMENTS_DONE;
+	s->due.elements = s->announced & context->own_templates ? 0 : ELEMENTS_DONE;
 	s->fresh_keys = 0;
 	session_interfaces_due(s, context);
 }
@@ -63,8 +62,7 @@ static void start(struct session *s, const struct session_context *context, stru
 		session_options_due(s, context);
 }
 
-/* A new connection knows nothing of the one before (RFC 7011 8.1). */
-static void restart(struct session *s, const struct session_context *context, struct moment t)
+void session_restart(struct session *s, const struct session_context *context, struct moment t)
 {
 	session_flights_broken(s, context, t.wall);
 	s->announced = s->settled = s->fresh_keys = 0;
@@ -88,14 +86,14 @@ void control_check_timers(struct session *s, const struct session_context *conte
 	if (is_due(s->credit_at, PACE_NS, t)) {
 		s->credit_at = t.now.ns;
 		s->credit = PACE_MESSAGES;
-		if (s->fresh_keys & DENIED_TEMPLATES)
+		if (s->fresh_keys & context->own_templates)
 			s->due.elements = 0;
 		s->due.flow_keys |= s->fresh_keys; /* those of several new templates in one message */
 		s->fresh_keys = 0;
 	}
 	const uint32_t generation = s->transport->type->generation(s->transport);
 	if (generation != s->generation && reliable) {
-		restart(s, context, t);
+		session_restart(s, context, t);
 		return;
 	}
 	if (!s->started || s->statistics.messages == 0) {

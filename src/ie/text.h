@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/status.h"
+
 enum { TEXT_PIECE_MAX = 256 }; /* the most that text_reserve may be asked for */
 
 struct text {
@@ -33,7 +35,7 @@ static inline void text_flush(struct text *t)
 /* Make room for `n` <= TEXT_PIECE_MAX more. False: there is none, the caller leaves its piece out. */
 static inline bool text_reserve(struct text *t, size_t n)
 {
-	if (__builtin_expect(t->capacity - t->used >= n, 1))
+	if (likely(t->capacity - t->used >= n))
 		return true;
 	text_flush(t);
 	if (t->capacity - t->used >= n)

@@ -97,6 +97,11 @@ void meter_observe(struct meter *meter, const struct packet_batch *batch);
  * live device; a capture file needs none. */
 void meter_advance(struct meter *meter, struct mono_ns now, int64_t to_wall);
 
+/* Go on with the timeouts and directions of `options`; all else stays. A flow that is open may end as late as
+ * the timeout of before had it. false, and nothing changed: idle_ns or interval_ns would become 0, or were
+ * it, which another table is made for. */
+bool meter_change(struct meter *meter, const struct meter_options *options);
+
 /* End every open flow with END_FORCED: all of them, or those of one observation point (its interface is
  * gone). */
 void meter_flush(struct meter *meter);

@@ -29,24 +29,30 @@ void meter_observe(struct meter *m, const struct packet_batch *batch)
 	/* Not cleared, as the build asks for elsewhere: 16 KiB a batch, and only what was written is read. */
 	__attribute__((uninitialized)) struct flow_key keys[PACKET_BATCH_MAX];
 	__attribute__((uninitialized)) struct packet_facts facts[PACKET_BATCH_MAX];
-	uint32_t n = 0;
+	uint32_t n = 0, flows = 0;
+
+	const bool as_it_is = m->options.directions == DIRECTIONS_BOTH && !m->options.dscp_key;
 
 	m->clock.to_wall = batch->to_wall;
 	for (uint32_t i = 0; i < batch->count; i++) {
 		const struct packet *packet = &batch->packet[i];
 		const enum decode_outcome outcome = decode_packet(packet, &keys[n], &facts[n]);
 
-		m->statistics.outcome[outcome]++;
-		if (outcome != DECODE_FLOW) {
+		if (unlikely(outcome != DECODE_FLOW)) {
+			m->statistics.outcome[outcome]++;
 			count_ignored(m, packet, batch->to_wall);
 			continue;
 		}
 		if (m->options.local)
 			apply_local(m->options.local, packet, &keys[n]);
-		if (packet->denial == DENIAL_NONE)
-			n += meter_classify(m, &keys[n], &facts[n]);
-		else
+		flows++;
+		if (unlikely(packet->denial != DENIAL_NONE))
 			observe_denied(m, packet, &keys[n], &facts[n]);
+		else if (likely(as_it_is && facts[n].fragment == 0))
+			n++;
+		else
+			n += meter_classify(m, &keys[n], &facts[n]);
 	}
+	m->statistics.outcome[DECODE_FLOW] += flows;
 	meter_count(m, keys, facts, n, batch->to_wall);
 }

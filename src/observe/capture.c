@@ -1,5 +1,5 @@
-/* Capture files as a packet source. The formats are read here and not by libpcap for two reasons: a mapped
- * file needs no copy and no call per packet, and a damaged file is to be reported with the packet and the
+/* Capture files as a packet source. The formats are read here and not by libpcap for two reasons: this
+ * way needs no copy and no call per packet, and a damaged file is to be reported with the packet and the
  * offset at which it broke, after everything whole before it was metered. */
 #include "observe/capture_format.h"
 

@@ -61,11 +61,16 @@ enum status capture_link_unsupported(uint32_t link_type, struct error *err);
 MUST_CHECK enum status capture_point(struct capture *capture, const char *name, uint16_t *out,
 				     struct error *err);
 
-static inline uint32_t capture_u32(const struct capture *capture, const uint8_t *at)
+static inline uint32_t u32_as(bool swapped, const uint8_t *at)
 {
 	uint32_t v;
 	memcpy(&v, at, sizeof v);
-	return capture->swapped ? __builtin_bswap32(v) : v;
+	return swapped ? __builtin_bswap32(v) : v;
+}
+
+static inline uint32_t capture_u32(const struct capture *capture, const uint8_t *at)
+{
+	return u32_as(capture->swapped, at);
 }
 
 static inline uint16_t capture_u16(const struct capture *capture, const uint8_t *at)
@@ -87,18 +92,24 @@ static inline uint8_t capture_direction(uint8_t link, const uint8_t *data, uint3
 	return DIRECTION_UNKNOWN;
 }
 
+static inline struct packet capture_packet(const struct capture_interface *interface, const uint8_t *data,
+					   uint32_t captured, uint32_t length, struct mono_ns time)
+{
+	return (struct packet){
+		.data = data,
+		.captured = captured,
+		.length = length > captured ? length : captured,
+		.time = time,
+		.point = interface->point,
+		.link = interface->link,
+		.direction = capture_direction(interface->link, data, captured),
+	};
+}
+
 /* Put one packet into the batch, which has room. */
 static inline void capture_add(struct capture *capture, struct packet_batch *batch,
 			       const struct capture_interface *interface, const uint8_t *data,
 			       uint32_t captured, uint32_t length)
 {
-	batch->packet[batch->count++] = (struct packet){
-		.data = data,
-		.captured = captured,
-		.length = length > captured ? length : captured,
-		.time = capture->time,
-		.point = interface->point,
-		.link = interface->link,
-		.direction = capture_direction(interface->link, data, captured),
-	};
+	batch->packet[batch->count++] = capture_packet(interface, data, captured, length, capture->time);
 }

@@ -3,31 +3,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Map what is left of a regular file. False: read it like a pipe. */
-static bool map(struct input *input)
+/* How much there will be, and that it comes in order. A pipe does not know. */
+static void measure(struct input *input)
 {
 	struct stat file;
 
-	if (fstat(input->fd, &file) != 0 || !S_ISREG(file.st_mode) || file.st_size <= 0)
-		return false;
+	if (fstat(input->fd, &file) != 0 || !S_ISREG(file.st_mode))
+		return;
 	const off_t start = lseek(input->fd, 0, SEEK_CUR);
-	if (start < 0 || start >= file.st_size)
-		return false;
-	void *data = mmap(NULL, (size_t)file.st_size, PROT_READ, MAP_PRIVATE, input->fd, 0);
-	if (data == MAP_FAILED)
-		return false;
-	madvise(data, (size_t)file.st_size, MADV_SEQUENTIAL);
-	close(input->fd);
-	input->fd = -1;
-	input->data = data;
-	input->mapped = input->end = (size_t)file.st_size;
-	input->at = (size_t)start;
 	input->total = (uint64_t)file.st_size;
-	return true;
+	input->base = start > 0 ? (uint64_t)start : 0;
+	posix_fadvise(input->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 }
 
 enum status input_open(struct input *input, const char *path, struct error *err)
@@ -39,8 +28,7 @@ enum status input_open(struct input *input, const char *path, struct error *err)
 		input->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (input->fd < 0)
 		return error_errno(err, "%s", path);
-	if (map(input))
-		return OK;
+	measure(input);
 	input->buffer = malloc(INPUT_ROOM);
 	if (!input->buffer) {
 		input_close(input);
@@ -58,21 +46,22 @@ void input_over(struct input *input, struct span octets)
 
 void input_close(struct input *input)
 {
-	if (input->mapped)
-		munmap((void *)(uintptr_t)input->data, input->mapped);
 	if (input->fd >= 0)
 		close(input->fd);
 	free(input->buffer);
 	*input = (struct input){.fd = -1};
 }
 
-/* One read() to the end of the buffer. END: the file is at its end. */
+/* One read(), no larger than the second-level cache holds: a packet is looked at before it has left it. END:
+ * the file is at its end. */
 static enum status read_more(struct input *input, struct error *err)
 {
+	const size_t room = INPUT_ROOM - input->end;
+	const size_t wanted = room < INPUT_READ ? room : INPUT_READ;
 	ssize_t got;
 
 	do
-		got = read(input->fd, input->buffer + input->end, INPUT_ROOM - input->end);
+		got = read(input->fd, input->buffer + input->end, wanted);
 	while (got < 0 && errno == EINTR);
 	if (got < 0)
 		return error_errno(err, "reading failed");

@@ -1,10 +1,9 @@
 /* input.h: the octets of a capture file, in order. Private to observe/.
  *
- * A regular file is mapped whole: packets are handed out where they lie. A pipe is read into one buffer of
- * fixed size, which is refilled only when nobody holds a packet in it. No allocation after opening.
- *
- * A mapped file must not be made shorter while it is read: the kernel answers that with SIGBUS. Growing is
- * harmless; what came after opening is not read. */
+ * File or pipe, it is read into one buffer of fixed size, which is refilled only when nobody holds a packet
+ * in it; packets are handed out where they lie. No allocation after opening. Not mapped: that was no faster
+ * (docs/performance.md), counts the file as our memory, and a file that gets shorter would end us by SIGBUS.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -13,25 +12,25 @@
 #include "base/span.h"
 
 enum {
-	INPUT_ROOM = 4 << 20, /* the buffer of a pipe */
+	INPUT_ROOM = 4 << 20,   /* the buffer */
+	INPUT_READ = 256 << 10, /* one read */
 	INPUT_NEED_MAX = 1 << 20,
 };
 
 struct input {
-	const uint8_t *data; /* the window: the file or the buffer */
+	const uint8_t *data; /* the window */
 	size_t at, end;      /* next octet to read; octets in the window */
 	uint64_t base;       /* offset of data[0] in the file */
 	uint64_t total;      /* size of the file; 0: not known */
 	uint64_t skip;       /* octets still to be thrown away after the window */
-	uint8_t *buffer;     /* owned; NULL when mapped or borrowed */
-	size_t mapped;       /* octets to unmap */
+	uint8_t *buffer;     /* owned; NULL when the octets are borrowed */
 	int fd;              /* owned; -1 when there is nothing more to read */
 };
 
 /* Open a file by name, "-" being standard input. ERR_SYSTEM, ERR_PERMISSION, ERR_MEMORY. */
 MUST_CHECK enum status input_open(struct input *input, const char *path, struct error *err);
 
-/* Read borrowed octets as if they were a mapped file. */
+/* Read borrowed octets as if they were a file. */
 void input_over(struct input *input, struct span octets);
 
 void input_close(struct input *input);
@@ -43,7 +42,7 @@ MUST_CHECK enum status input_refill(struct input *input, size_t octets, struct e
 MUST_CHECK static inline enum status input_need(struct input *input, size_t octets, bool pinned,
 						struct error *err)
 {
-	if (__builtin_expect(input->end - input->at >= octets, 1))
+	if (likely(input->end - input->at >= octets))
 		return OK;
 	if (input->fd < 0)
 		return END;

@@ -26,35 +26,57 @@ bool pcap_magic(uint32_t magic)
 	return find_flavour(magic) || find_flavour(__builtin_bswap32(magic));
 }
 
-static enum status pcap_fill(struct capture *capture, struct packet_batch *batch, struct error *err)
+/* A record that is not wholly in the window, or damaged: say so, or get more and go on. */
+static __attribute__((noinline)) enum status next_window(struct capture *capture, bool pinned,
+							 struct error *err)
 {
-	const struct capture_interface *interface = &capture->interface[0];
 	const uint32_t header = capture->record_header;
-	const uint32_t captured_at = capture->lengths_swapped ? 12 : 8;
 	struct input *input = &capture->input;
 
-	while (batch->count < PACKET_BATCH_MAX) {
-		capture->record_at = input_offset(input);
-		enum status status = input_need(input, header, batch->count > 0, err);
-		if (status != OK)
-			return status == END ? capture_cut(capture, "record header", header, err) : status;
-		input_prefetch(input);
+	enum status status = input_need(input, header, pinned, err);
+	if (status != OK)
+		return status == END ? capture_cut(capture, "record header", header, err) : status;
+	const uint32_t captured =
+		capture_u32(capture, input_here(input) + (capture->lengths_swapped ? 12 : 8));
+	if (captured > CAPTURE_OCTETS_MAX)
+		return error_set(err, ERR_FORMAT, "a captured length of %u octets is over %d", captured,
+				 CAPTURE_OCTETS_MAX);
+	status = input_need(input, header + captured, pinned, err);
+	return status == END ? capture_cut(capture, "record", header + captured, err) : status;
+}
+
+static enum status pcap_fill(struct capture *capture, struct packet_batch *batch, struct error *err)
+{
+	const struct capture_interface interface = capture->interface[0];
+	const uint32_t header = capture->record_header;
+	const uint32_t captured_at = capture->lengths_swapped ? 12 : 8;
+	const bool swapped = capture->swapped;
+	struct input *input = &capture->input;
+	uint32_t n = batch->count;
+
+	while (n < PACKET_BATCH_MAX) {
 		const uint8_t *record = input_here(input);
-		const uint32_t captured = capture_u32(capture, record + captured_at);
-		const uint32_t length = capture_u32(capture, record + (captured_at ^ 4));
-		if (captured > CAPTURE_OCTETS_MAX)
-			return error_set(err, ERR_FORMAT, "a captured length of %u octets is over %d",
-					 captured, CAPTURE_OCTETS_MAX);
-		status = input_need(input, header + captured, batch->count > 0, err);
-		if (status != OK)
-			return status == END ? capture_cut(capture, "record", header + captured, err)
-					     : status;
-		record = input_here(input);
-		capture->time.ns = (int64_t)capture_u32(capture, record) * NS_PER_S +
-				   (int64_t)(capture_u32(capture, record + 4) * interface->multiplier);
+		uint32_t captured = 0;
+
+		input_prefetch(input);
+		if (likely(input_left(input) >= header))
+			captured = u32_as(swapped, record + captured_at);
+		if (unlikely(captured > CAPTURE_OCTETS_MAX || input_left(input) < header + captured)) {
+			batch->count = n;
+			capture->record_at = input_offset(input);
+			const enum status status = next_window(capture, n > 0, err);
+			if (status != OK)
+				return status;
+			continue;
+		}
+		const uint32_t length = u32_as(swapped, record + (captured_at ^ 4));
+		capture->time.ns = (int64_t)u32_as(swapped, record) * NS_PER_S +
+				   (int64_t)(u32_as(swapped, record + 4) * interface.multiplier);
 		input->at += header + captured;
-		capture_add(capture, batch, interface, record + header, captured, length);
+		batch->packet[n++] =
+			capture_packet(&interface, record + header, captured, length, capture->time);
 	}
+	batch->count = n;
 	return OK;
 }
 

@@ -1,4 +1,4 @@
-/* Where a capture comes from: a mapped file, a pipe that trickles, standard input; all read the same. */
+/* Where a capture comes from: a file, a pipe that trickles, standard input; all read the same. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -42,7 +42,7 @@ static struct reading read_piped(const struct file *f, size_t length, size_t pie
 	return r;
 }
 
-static struct reading read_mapped(const struct file *f, size_t length)
+static struct reading read_file(const struct file *f, size_t length)
 {
 	const int fd = memfd_create("capture", MFD_CLOEXEC);
 	char spec[32];
@@ -72,7 +72,7 @@ static void expect_same(const char *what, const struct reading *a, const struct 
 			    strstr(b->error.text, ": ") ? strstr(b->error.text, ": ") : "");
 }
 
-/* Packets of every size, enough to go through the buffer of a pipe more than once. */
+/* Packets of every size, enough to go through the buffer more than once. */
 static struct file large_pcap(void)
 {
 	struct file f = {.length = 0};
@@ -110,10 +110,10 @@ static void test_pipe_and_file_agree(void **state)
 		for (size_t cut = 0; cut < 2; cut++) {
 			const size_t length = files[i].length - (cut ? 100 : 0);
 			struct reading memory = read_octets(&files[i], length);
-			struct reading mapped = read_mapped(&files[i], length);
+			struct reading whole = read_file(&files[i], length);
 			assert_int_equal(memory.status, cut ? ERR_FORMAT : END);
-			expect_same("mapped", &memory, &mapped);
-			assert_int_equal(mapped.total, length);
+			expect_same("file", &memory, &whole);
+			assert_int_equal(whole.total, length);
 			for (size_t j = 0; j < 2; j++) {
 				struct reading piped = read_piped(&files[i], length, pieces[j]);
 				expect_same("piped", &memory, &piped);
@@ -122,7 +122,7 @@ static void test_pipe_and_file_agree(void **state)
 				reading_free(&piped);
 			}
 			reading_free(&memory);
-			reading_free(&mapped);
+			reading_free(&whole);
 		}
 		free(files[i].octets);
 	}
