@@ -2,7 +2,7 @@
 BUILD ?= build
 WEIR = $(BUILD)/src/cmd/weir
 
-.PHONY: all build demo test bench faults fuzz soak install format clean
+.PHONY: all build demo test bench runs faults fuzz soak install format clean
 all: build
 
 build: $(BUILD)/build.ninja
@@ -43,6 +43,14 @@ faults:
 		python3 $(CURDIR)/tests/faults/journal_faults.py ./journal_fault ./journal_mutant --all --seed $(SEED)
 	cd build-test-plain/tests/faults && \
 		python3 $(CURDIR)/tests/faults/collector_faults.py ./collector_fault ./collector_mutant --all --seed $(SEED)
+
+# A million records over each transport, from weir to weir; and with the collector killed 20 times meanwhile.
+runs: RECORDS ?= 1000000
+runs:
+	scripts/setup --bench
+	meson setup build-bench --buildtype=release 2>/dev/null || meson configure build-bench --buildtype=release
+	ninja -C build-bench
+	tests/bench/transports.py build-bench --records $(RECORDS)
 
 # Mutated datagrams as fast as they go for MINUTES, at a collector with sanitizers.
 soak: MINUTES ?= 10

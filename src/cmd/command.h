@@ -48,5 +48,5 @@ int command_usage_error(const struct invocation *invocation, const char *format,
 #define SUMMARY_COLLECT "receive IPFIX, store it, count what is lost"
 #define SUMMARY_QUERY   "ask the store"
 
-extern const struct command command_check, command_collect, command_demo, command_dump, command_probe,
-	command_query;
+extern const struct command command_check, command_collect, command_demo, command_dump, command_policy,
+	command_probe, command_query;

@@ -25,7 +25,8 @@ static const struct entry commands[] = {
 #ifdef WEIR_QUERY
 	IN_MODULE(query, SUMMARY_QUERY),
 #endif
-	{.command = &command_dump},      {.command = &command_check},         {.command = &command_demo},
+	{.command = &command_dump},      {.command = &command_check},
+	{.command = &command_policy},    {.command = &command_demo},
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };

@@ -60,11 +60,13 @@ void device_fini(struct device *device)
 
 		source->type->close(source);
 	}
+	rule_counters_close(device->rule_counters);
 	meter_free(device->meter);
 	exporter_free(device->exporter);
 	if (device->domain_hold >= 0)
 		close(device->domain_hold);
 	device->meter = NULL;
+	device->rule_counters = NULL;
 	device->exporter = NULL;
 	device->domain_hold = -1;
 }
@@ -79,5 +81,8 @@ void device_update_control(struct device *device)
 	meter_statistics(device->meter, &control.meter);
 	if (device->source_count > 0) /* what others lose was seen by this one */
 		device->source[0]->type->statistics(device->source[0], &control.source);
+	if (device->rule_counters)
+		rule_counters_read(device->rule_counters, &device->points.rules);
+	device->points.rules.wall_ms = wall_ms(wall_now());
 	exporter_control(device->exporter, &control);
 }

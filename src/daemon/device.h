@@ -10,6 +10,7 @@
 #include "export/exporter.h"
 #include "meter/meter.h"
 #include "observe/point.h"
+#include "observe/rule_counters.h"
 #include "observe/source.h"
 
 enum { DEVICE_SOURCES_MAX = 4 };
@@ -30,6 +31,7 @@ struct device {
 							     refused ones */
 	settings_reader *reader;                          /* NULL: settings cannot be read again */
 	void *reader_arg;
+	struct rule_counters *rule_counters;         /* of our own policy; NULL: they are not told */
 	int domain_hold;                             /* see domain_claim */
 	uint64_t reported_drops[DEVICE_SOURCES_MAX]; /* what the log has already told */
 };

@@ -9,11 +9,12 @@
 #include "daemon/device.h"
 
 enum {
-	TICK_MS = 250,          /* expiry and sending never wait longer */
-	BATCHES_PER_TURN = 64,  /* then signals and timers get their turn */
-	REFUSED_PER_BATCH = 4,  /* batches of refused frames for one of all frames */
-	LAST_WORDS_MS = 100,    /* for the kernel to tell of what was seen or refused just now */
-	CONTROL_EVERY_TICKS = 4 /* counters reach the exporter once a second */
+	TICK_MS = 250,           /* expiry and sending never wait longer */
+	BATCHES_PER_TURN = 64,   /* then signals and timers get their turn */
+	REFUSED_PER_BATCH = 4,   /* batches of refused frames for one of all frames */
+	LAST_WORDS_MS = 100,     /* for the kernel to tell of what was seen or refused just now */
+	CONTROL_EVERY_TICKS = 4, /* counters reach the exporter once a second */
+	ACKNOWLEDGED_MS = 5      /* to look again whether the collector has taken what is in flight */
 };
 
 struct live {
@@ -21,8 +22,9 @@ struct live {
 	uv_loop_t loop;
 	uv_poll_t packets[DEVICE_SOURCES_MAX];
 	bool failed[DEVICE_SOURCES_MAX]; /* a source of refused frames that goes on no more */
-	uv_timer_t tick;
-	uv_idle_t more; /* runs while the exporter has more to send than one turn takes */
+	uv_timer_t tick, soon;
+	uv_poll_t collectors; /* connections that have room again, spoke or ended */
+	uv_idle_t more;       /* runs while the exporter has more to send than one turn takes */
 	uv_signal_t terminate, interrupt, hangup;
 	bool reload; /* at the next tick: a storm of signals is one reload */
 	struct packet_batch batch;
@@ -32,6 +34,7 @@ struct live {
 };
 
 static void on_more(uv_idle_t *idle);
+static void on_soon(uv_timer_t *timer);
 
 /* Interfaces came, went or changed: close the flows of what is gone, tell the collectors. */
 static void take_events(struct device *device, struct packet_source *source)
@@ -53,11 +56,37 @@ static void serve_exporter(struct live *live)
 		uv_idle_start(&live->more, on_more);
 	else
 		uv_idle_stop(&live->more);
+	if (exporter_waits(live->device->exporter) && !uv_is_active((uv_handle_t *)&live->soon))
+		uv_timer_start(&live->soon, on_soon, ACKNOWLEDGED_MS, 0);
 }
 
 static void on_more(uv_idle_t *idle)
 {
 	serve_exporter(idle->data);
+}
+
+static void on_soon(uv_timer_t *timer)
+{
+	serve_exporter(timer->data);
+}
+
+static void on_collectors(uv_poll_t *handle, int status, int events)
+{
+	serve_exporter(handle->data);
+}
+
+/* Without it the tick must do. */
+static int start_collectors(struct live *live)
+{
+	const int fd = exporter_poll_fd(live->device->exporter);
+	int r;
+
+	live->soon.data = live->collectors.data = live;
+	r = uv_timer_init(&live->loop, &live->soon);
+	if (r < 0 || fd < 0)
+		return r;
+	r = uv_poll_init(&live->loop, &live->collectors, fd);
+	return r < 0 ? r : uv_poll_start(&live->collectors, UV_READABLE, on_collectors);
 }
 
 static enum status read_batch(struct live *live, struct packet_source *source)
@@ -217,6 +246,7 @@ static int start_handles(struct live *live)
 	    (r = uv_idle_init(&live->loop, &live->more)) < 0 ||
 	    (r = uv_signal_init(&live->loop, &live->terminate)) < 0 ||
 	    (r = uv_signal_init(&live->loop, &live->interrupt)) < 0 || (r = start_polls(live)) < 0 ||
+	    (r = start_collectors(live)) < 0 ||
 	    (r = uv_timer_start(&live->tick, on_tick, TICK_MS, TICK_MS)) < 0 ||
 	    (r = uv_signal_start(&live->terminate, on_signal, SIGTERM)) < 0 ||
 	    (r = uv_signal_start(&live->interrupt, on_signal, SIGINT)) < 0 ||
@@ -299,6 +329,14 @@ static void group_list(const struct settings *settings, char *out, size_t size)
 					 settings->nflog_group[i]);
 }
 
+static void open_rule_counters(struct device *device)
+{
+	struct error err = {0};
+
+	if (rule_counters_open(&device->rule_counters, &err) != OK)
+		log_warn(&device->log, "rules are not told of: %s", err.text);
+}
+
 static enum status open_sources(struct device *device, struct error *err)
 {
 	char interfaces[SETTINGS_POINTS_MAX * (POINT_NAME_MAX + 1)], groups[NFLOG_GROUPS_MAX * 8];
@@ -320,6 +358,8 @@ static enum status open_sources(struct device *device, struct error *err)
 		open_refused(device, &nft_trace_source, NULL);
 	if (device->settings->nflog_count > 0)
 		open_refused(device, &nflog_source, groups);
+	if (device->source_count > 1) /* who may hear of refusals may read the counters too */
+		open_rule_counters(device);
 	return OK;
 }
 

@@ -22,6 +22,9 @@ enum { PACE_MESSAGES = 8 };
 	(1U << OPTIONS_METERING_STATISTICS | 1U << OPTIONS_METERING_RELIABILITY |                            \
 	 1U << OPTIONS_EXPORTING_RELIABILITY | 1U << OPTIONS_EXPORTER)
 
+/* Where there is something to tell: their templates are not sent before. */
+#define RULES_TEMPLATE (1ULL << (FLOW_LAYOUT_COUNT + OPTIONS_RULES))
+
 void session_interfaces_due(struct session *s, const struct session_context *context)
 {
 	s->due.point = 0;
@@ -32,7 +35,9 @@ void session_options_due(struct session *s, const struct session_context *contex
 {
 	s->due.options = SINGLE_OPTIONS;
 	s->due.flow_keys = s->announced & FLOW_TEMPLATES;
-	s->due.elements = s->announced & context->own_templates ? 0 : ELEMENTS_DONE;
+	s->due.rule = 0;
+	s->due.rule_end = context->points ? context->points->rules.count : 0;
+	s->due.elements = s->announced & context->own_templates || s->due.rule_end ? 0 : ELEMENTS_DONE;
 	s->fresh_keys = 0;
 	session_interfaces_due(s, context);
 }
@@ -55,7 +60,8 @@ static void start(struct session *s, const struct session_context *context, stru
 	s->refreshed_at = s->options_at = t.now.ns;
 	s->generation = s->transport->type->generation(s->transport);
 	s->due.elements = ELEMENTS_DONE;
-	s->due.templates |= (OPTIONS_TEMPLATES & ~ELEMENTS_TEMPLATE) | (s->file ? FLOW_TEMPLATES_ALLOWED : 0);
+	s->due.templates |= (OPTIONS_TEMPLATES & ~ELEMENTS_TEMPLATE & ~RULES_TEMPLATE) |
+			    (s->file ? FLOW_TEMPLATES_ALLOWED : 0);
 	if (s->file)
 		session_interfaces_due(s, context);
 	else
@@ -119,8 +125,9 @@ bool control_is_due(const struct session *s, bool last)
 {
 	const struct due *d = &s->due;
 
-	return d->templates || ((last || s->credit) && (d->options || d->flow_keys || d->point < d->end ||
-							d->elements != ELEMENTS_DONE));
+	return d->templates ||
+	       ((last || s->credit) && (d->options || d->flow_keys || d->point < d->end ||
+					d->rule < d->rule_end || d->elements != ELEMENTS_DONE));
 }
 
 /* The session's own part of what options records say. */
@@ -217,6 +224,29 @@ static enum status put_due_interfaces(const struct session *s, const struct sess
 	return OK;
 }
 
+static enum status put_due_rules(const struct session *s, const struct session_context *context,
+				 struct outgoing *out, struct due *due, struct options_facts *facts)
+{
+	const struct rule_table *rules = context->points ? &context->points->rules : NULL;
+
+	for (; due->rule < due->rule_end && rules && due->rule < rules->count; due->rule++) {
+		const struct rule_count *r = &rules->rule[due->rule];
+
+		facts->rule_action = r->action;
+		facts->rule_source = r->source;
+		facts->rule_direction = r->direction;
+		facts->rule_packets = r->packets;
+		facts->rule_octets = r->octets;
+		facts->rule_ms = (uint64_t)rules->wall_ms;
+		memcpy(facts->rule, r->name, sizeof facts->rule);
+		const enum status st = put_options(s, context, out, OPTIONS_RULES, facts);
+		if (st != OK)
+			return st;
+	}
+	due->rule = due->rule_end; /* there may be fewer by now */
+	return OK;
+}
+
 /* RFC 5610: only where a template has one. */
 static enum status put_due_elements(const struct session *s, const struct session_context *context,
 				    struct outgoing *out, struct due *due, struct options_facts *facts)
@@ -241,6 +271,7 @@ static uint64_t missing_templates(const struct session *s, const struct due *due
 
 	kinds |= due->flow_keys ? 1ULL << OPTIONS_FLOW_KEYS : 0;
 	kinds |= due->point < due->end ? 1ULL << OPTIONS_INTERFACES : 0;
+	kinds |= due->rule < due->rule_end ? 1ULL << OPTIONS_RULES : 0;
 	kinds |= due->elements != ELEMENTS_DONE ? 1ULL << OPTIONS_ELEMENTS : 0;
 	return (kinds << FLOW_LAYOUT_COUNT) & ~s->announced;
 }
@@ -262,7 +293,8 @@ static void build(const struct session *s, const struct session_context *context
 	add_session_facts(s, &facts);
 	if (put_due_singles(s, context, out, due, &facts) == OK &&
 	    put_due_keys(s, context, out, due, &facts) == OK &&
-	    put_due_elements(s, context, out, due, &facts) == OK)
+	    put_due_elements(s, context, out, due, &facts) == OK &&
+	    put_due_rules(s, context, out, due, &facts) == OK)
 		(void)!put_due_interfaces(s, context, out, due, &facts);
 }
 

@@ -1,7 +1,10 @@
 #include "export/exporter.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 #include "export/exporter_state.h"
 #include "ie/ie.h"
@@ -116,6 +119,7 @@ enum status exporter_new(struct exporter **out, const struct exporter_options *o
 
 	if (!e)
 		return error_set(err, ERR_MEMORY, "exporter: out of memory");
+	e->watch = epoll_create1(EPOLL_CLOEXEC); /* without it ticks must do */
 	e->context.options = *options;
 	e->context.points = points;
 	e->context.log = log;
@@ -146,6 +150,8 @@ void exporter_free(struct exporter *e)
 		session_close(e->session[i]);
 		free(e->session[i]);
 	}
+	if (e->watch >= 0)
+		close(e->watch);
 	free(e->ring_memory);
 	free(e);
 }
@@ -171,16 +177,60 @@ const struct moment *exporter_time_of(const struct exporter *e, const struct ses
 	return s->file ? &e->last : &e->real;
 }
 
+static bool is_up(const struct transport *t)
+{
+	return t->type->state && t->type->state(t) == TRANSPORT_UP;
+}
+
+/* Be woken by what happens to the session's connection; by room to write only while there is none. A
+ * descriptor that was closed has left the set by itself; one that came back under the same number is new to
+ * it. */
+static void watch(const struct exporter *e, struct session *s, bool blocked)
+{
+	const int fd = s->transport->type->poll_fd(s->transport);
+	struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET | (blocked ? EPOLLOUT : 0U)};
+
+	if (fd < 0 || e->watch < 0)
+		return;
+	if (epoll_ctl(e->watch, EPOLL_CTL_ADD, fd, &event) < 0 && errno == EEXIST &&
+	    s->watched != event.events)
+		epoll_ctl(e->watch, EPOLL_CTL_MOD, fd, &event);
+	s->watched = event.events;
+}
+
+static void clear_watch(const struct exporter *e)
+{
+	struct epoll_event events[COLLECTOR_MAX];
+
+	if (e->watch >= 0)
+		epoll_wait(e->watch, events, COLLECTOR_MAX, 0);
+}
+
+int exporter_poll_fd(const struct exporter *e)
+{
+	return e->watch;
+}
+
+bool exporter_waits(const struct exporter *e)
+{
+	return e->waits;
+}
+
 void exporter_service(struct exporter *e, struct mono_ns now, struct wall_ns wall)
 {
 	if (!e->context.facts.started_ms)
 		e->context.facts.started_ms = (uint64_t)wall_ms(wall);
 	set_time(e, now, wall);
-	e->busy = false;
+	e->busy = e->waits = false;
+	clear_watch(e);
 	for (uint32_t i = 0; i < e->session_count; i++) {
-		if (session_turn(e->session[i], &e->context, *exporter_time_of(e, e->session[i]),
-				 MESSAGES_PER_TURN, false) == TURN_MORE)
-			e->busy = true;
+		struct session *s = e->session[i];
+		const enum turn turn =
+			session_turn(s, &e->context, *exporter_time_of(e, s), MESSAGES_PER_TURN, false);
+
+		e->busy |= turn == TURN_MORE;
+		e->waits |= turn == TURN_BLOCKED && s->flights.count > 0 && is_up(s->transport);
+		watch(e, s, turn == TURN_BLOCKED);
 	}
 	release_ring(e);
 }

@@ -89,6 +89,14 @@ void exporter_service(struct exporter *exporter, struct mono_ns now, struct wall
  * sources, then call it again without waiting. */
 bool exporter_busy(const struct exporter *exporter);
 
+/* A descriptor that is readable when a collector's connection wants exporter_service: it has room again,
+ * spoke or ended. Each service empties it. -1: there is none. The exporter's. */
+int exporter_poll_fd(const struct exporter *exporter);
+
+/* Records wait for what no descriptor tells: that the peer acknowledges what is in flight. Call
+ * exporter_service again within milliseconds. */
+bool exporter_waits(const struct exporter *exporter);
+
 /* Go on with other options: sessions whose collectors and settings did not change are left as they are,
  * others end, in order, or begin. A session that is made anew because of its settings takes over what waits
  * for it. What is said of records (domain, enterprise number, …), ring and packet_time stay as they were. On

@@ -9,6 +9,8 @@ struct exporter {
 	struct moment real; /* what collectors over the network are told */
 	uint32_t session_count;
 	bool busy;
+	bool waits; /* for acknowledgements */
+	int watch;  /* epoll over the connections, edge-triggered: nothing that nobody reads makes it spin */
 	bool waited_in_vain; /* for collectors that take nothing: not again before they take something */
 	bool told_enterprise;
 	void *ring_memory;

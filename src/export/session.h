@@ -42,11 +42,12 @@ struct moment {
 
 /* What has to be sent besides flow records. */
 struct due {
-	uint64_t templates;  /* by layout number */
-	uint64_t flow_keys;  /* by flow layout number */
-	uint32_t options;    /* by enum options_kind, but for flow keys and interfaces */
-	uint32_t point, end; /* interface records of these points */
-	uint32_t elements;   /* how many of our own elements are described; ELEMENTS_DONE: all */
+	uint64_t templates;      /* by layout number */
+	uint64_t flow_keys;      /* by flow layout number */
+	uint32_t options;        /* by enum options_kind, but for flow keys and interfaces */
+	uint32_t point, end;     /* interface records of these points */
+	uint32_t rule, rule_end; /* records of these rules */
+	uint32_t elements;       /* how many of our own elements are described; ELEMENTS_DONE: all */
 };
 
 /* A message being filled. */
@@ -84,6 +85,7 @@ struct session {
 	uint32_t messages_since; /* data messages since the last refresh */
 	bool lossy;              /* records were given up, and it was logged */
 	struct error failure;    /* the first error that cost records; empty: none */
+	uint32_t watched;        /* events that the transport's descriptor is watched for */
 	struct spool *spool;     /* NULL: none */
 	uint64_t spool_size;     /* it was opened with */
 	bool spool_failed;       /* the last write, and it was logged */

@@ -44,7 +44,6 @@ struct rule {
 	uint8_t family;
 	char table[NFT_NAME_SIZE], chain[NFT_NAME_SIZE];
 	char text[DENIAL_RULE_MAX];
-	uint64_t hits; /* frames that it let through */
 };
 
 struct event {
@@ -234,6 +233,22 @@ static void add_refused(struct nft_trace *s, const struct event *e, struct packe
 	batch->count++;
 }
 
+/* A rule that let a frame through. */
+static void count_hit(struct nft_trace *s, const struct event *e)
+{
+	const struct traced *f = &s->frame[e->id % FRAMES_MAX];
+	const struct rule *r = rule_of(s, e);
+	const int in = point_of(s->points, f->in), point = in >= 0 ? in : point_of(s->points, f->out);
+
+	if (!r || f->id != e->id || point < 0)
+		return;
+	struct rule_count *c = rule_table_find(&s->points->rules, RULE_ALLOW, SOURCE_TRACE, in < 0, r->text);
+	if (c) {
+		c->packets++;
+		c->octets += frame_length(f);
+	}
+}
+
 static void take(struct nft_trace *s, const struct nlmsghdr *h, struct packet_batch *batch, int64_t now)
 {
 	const struct nfgenmsg *g = mnl_nlmsg_get_payload(h);
@@ -251,10 +266,7 @@ static void take(struct nft_trace *s, const struct nlmsghdr *h, struct packet_ba
 	if (e.verdict == NF_DROP) {
 		add_refused(s, &e, batch, now);
 	} else if (e.verdict == NF_ACCEPT && e.type == NFT_TRACETYPE_RULE) {
-		struct rule *r = rule_of(s, &e);
-
-		if (r)
-			r->hits++;
+		count_hit(s, &e);
 	}
 }
 
@@ -329,10 +341,6 @@ static void trace_close(struct packet_source *source)
 
 	if (!s)
 		return;
-	for (uint32_t i = 0; i < s->rules; i++)
-		if (s->rule[i].hits > 0)
-			log_debug(s->log, "%s let %llu traced frames through", s->rule[i].text,
-				  (unsigned long long)s->rule[i].hits);
 	if (s->socket)
 		mnl_socket_close(s->socket);
 	nft_table_close(s->table);

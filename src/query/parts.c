@@ -8,9 +8,7 @@
 #include "ie/value.h"
 #include "query/chart.h"
 #include "query/result.h"
-#ifdef WEIR_RULES
 #include "query/rules.h"
-#endif
 
 enum { PARTS_MAX = 12, STEPS_MOST = 120, LIST_MOST = 2000, TOP_MOST = 1000, MANY_RECORDS = 1000000 };
 
@@ -341,9 +339,7 @@ static enum status put_counters(const struct part *p)
 static enum status put_rules(const struct part *p)
 {
 	struct reply *r = p->reply;
-	enum status s = OK;
-
-#ifdef WEIR_RULES
+	enum status s;
 	struct schema schema = {0};
 	duckdb_result result;
 	struct ask ask;
@@ -372,9 +368,6 @@ static enum status put_rules(const struct part *p)
 	}
 	sql_fini(&sql);
 	schema_fini(&schema);
-#else
-	text_string(&r->text, "{\"columns\":[],\"rows\":[]}");
-#endif
 	return s;
 }
 

@@ -336,7 +336,7 @@ static bool strike(struct calls *c, const struct seccomp_notif *n, const struct 
 		const ssize_t written = write_half(n, call);
 
 		c->done = written > 0;
-		answer->val = written;
+		answer->val = written > 0 ? written : 0;
 		answer->flags = written > 0 ? 0 : (uint32_t)SECCOMP_USER_NOTIF_FLAG_CONTINUE;
 	} else {
 		answer->error = -(c->fault - FAULT_ERRNO);
