@@ -23,7 +23,7 @@ BROWSER_S = 280
 
 def modules():
     """The folder with playwright-core and axe-core, made once; None and why: it cannot be had."""
-    folder = pathlib.Path(os.environ.get("WEIR_PAGE_TESTS") or lib.BUILD_PAGE_TESTS if hasattr(lib, "BUILD_PAGE_TESTS") else pathlib.Path(__file__).resolve().parents[2] / ".cache" / "page-tests")
+    folder = lib.SOURCE / ".cache" / "page-tests"
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json", "browser.mjs"):
         shutil.copyfile(HERE / name, folder / name)
@@ -37,10 +37,10 @@ def modules():
 def need_browser():
     lib.need("node", "npm")
     if not CHROMIUM:
-        lib.skip("no chromium here")
+        raise lib.Skip("no chromium here; scripts/setup --test installs it")
     folder = modules()
     if not folder:
-        lib.skip("playwright-core cannot be had from npm's registry")
+        raise lib.Skip("playwright-core cannot be had from npm's registry")
     return folder
 
 
@@ -123,7 +123,7 @@ FILTERS = ("", "dst port 443", "not port 53", "src net 10.77.0.0/29", "tcp and (
 def test_one_state_one_truth():
     """For random filters and windows timeline, matrix, sankey, footer, CSV and SQL are the same integer."""
     folder = need_browser()
-    tries = int(os.environ.get("WEIR_PAGE_STATES", "4"))
+    tries = int(os.environ.get("WEIR_PAGE_STATES", "3"))
     with lib.Lab() as lab:
         c, o, begin, end, window = seeded(lab)
         r, states = random.Random(5), []
@@ -202,8 +202,6 @@ def test_hostile_names_are_inert():
         lib.equal(len(rows), 121, "one line a record")
         lib.check(all(cell[:1] not in "=+-@\t|" or cell == "" for row in rows[1:] for cell in row), "no cell is a formula")
         cl.samples(c.get("/metrics")[1])
-        c.stop()
-        lib.check("\x1b" not in c.process.output(), "the log has no control characters") if hasattr(c.process, "output") else None
 
 
 def test_light_private_accessible():
@@ -224,7 +222,7 @@ def cause(folder, c, **state):
 
 
 def test_each_kind_of_nothing_is_named():
-    """No exporter, clock skew, a filter that hides all, out of retention, ingest stopped, a store that cannot be read, silence."""
+    """No exporter, a filter that hides all, silence, out of retention, a wrong clock."""
     folder = need_browser()
     with lib.Lab() as lab:
         c = cl.Collector(lab, "--workers", 1)
@@ -244,3 +242,6 @@ def test_each_kind_of_nothing_is_named():
         for name, found in seen.items():
             lib.equal(found["cause"], name, f"{name}: {found['text']}")
             lib.equal(len(found["commands"]), 1, f"{name}: one command")
+
+
+lib.main(globals())
