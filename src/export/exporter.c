@@ -125,7 +125,7 @@ enum status exporter_new(struct exporter **out, const struct exporter_options *o
 	e->context.log = log;
 	e->context.facts.domain = options->domain;
 	e->context.facts.metering_process = e->context.facts.exporting_process = PROCESS_ID;
-	layout_make_flows(e->context.layout);
+	layout_make_flows(e->context.layout, options->forms);
 	options_make(e->context.layout + FLOW_LAYOUT_COUNT);
 	use_enterprise(e);
 	e->context.smallest_message = smallest_message(&e->context);
@@ -356,9 +356,9 @@ void exporter_control(struct exporter *e, const struct exporter_control *c)
 	struct options_facts *f = &e->context.facts;
 	const struct meter_statistics *m = &c->meter;
 
-	/* Ignored: what the kernel dropped and what could not be decoded. A frame without IP is no packet of
-	 * ours to miss. */
-	f->ignored_packets = c->source.dropped_packets;
+	/* Ignored: what the kernel dropped, what overload made us leave out, and what could not be decoded. A
+	 * frame without IP is no packet of ours to miss. */
+	f->ignored_packets = c->source.dropped_packets + m->shed_packets;
 	for (uint32_t i = 0; i < DECODE_OUTCOME_COUNT; i++)
 		f->ignored_packets += i == DECODE_FLOW || i == DECODE_NOT_IP ? 0 : m->outcome[i];
 	f->ignored_octets = m->ignored_octets;
