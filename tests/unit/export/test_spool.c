@@ -33,7 +33,7 @@ static void place_init(struct place *p, uint64_t size)
 {
 	*p = (struct place){.folder = "/tmp/weir-spool-XXXXXX"};
 	assert_non_null(mkdtemp(p->folder));
-	layout_make_flows(layouts);
+	layout_make_flows(layouts, 0);
 	strcat(p->folder, "/a/b");
 	p->options = (struct spool_options){.folder = p->folder,
 					    .size = size,
