@@ -284,7 +284,7 @@ static void test_bound(void **state)
 	const uint64_t count = 40000;
 	struct spool_statistics s;
 	struct place p;
-	uint64_t at, first;
+	uint64_t at = 0, first;
 
 	place_init(&p, 1 << 20);
 	place_open(&p);
