@@ -34,6 +34,7 @@ bench:
 	ninja -C build-bench
 	tests/bench/run.py build-bench
 	tests/bench/collect.py build-bench
+	tests/bench/denied.py build-bench
 	tests/bench/query.py build-bench
 
 # Kills, errors of system calls, full files and power cuts, all of them; as root in something like an hour.

@@ -20,7 +20,8 @@ void device_prepare_settings(struct settings *settings, const struct logger *log
 {
 	struct meter_options *m = &settings->meter;
 
-	if (settings->nflog_count == 0 && !settings->trace_rules)
+	if (settings->nflog_count == 0 && !settings->trace_rules && !settings->drop_reasons &&
+	    !settings->peer_check)
 		return;
 	m->max_denied = settings->max_denied;
 	if (m->idle_ns < NS_PER_S || m->linger_ns < NS_PER_S)
@@ -121,6 +122,8 @@ void device_fini(struct device *device)
 		source->type->close(source);
 	}
 	rule_counters_close(device->rule_counters);
+	peer_check_free(device->peers);
+	device->peers = NULL;
 	meter_free(device->meter);
 	selection_free(device->selection);
 	while (device->domain_count > 0)

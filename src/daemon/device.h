@@ -12,6 +12,7 @@
 #include "observe/point.h"
 #include "observe/rule_counters.h"
 #include "observe/source.h"
+#include "overlay/peer_check.h"
 
 enum { DEVICE_SOURCES_MAX = 4 };
 
@@ -37,6 +38,7 @@ struct device {
 	uint32_t source_count;
 	struct packet_source *source[DEVICE_SOURCES_MAX]; /* the first sees all frames; the others tell of
 							     refused ones */
+	struct peer_check *peers;                         /* NULL: not asked for */
 	settings_reader *reader;                          /* NULL: settings cannot be read again */
 	void *reader_arg;
 	struct rule_counters *rule_counters;         /* of our own policy; NULL: they are not told */

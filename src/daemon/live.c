@@ -99,6 +99,8 @@ static enum status read_batch(struct live *live, struct packet_source *source)
 	status = source->type->read(source, &live->batch, &live->error);
 	if (status != OK)
 		return status;
+	if (device->peers && source == device->source[0])
+		peer_check_batch(device->peers, &live->batch);
 	meter_observe(device->meter, &live->batch);
 	source->type->release(source, &live->batch);
 	return OK;
@@ -220,6 +222,8 @@ static void on_tick(uv_timer_t *timer)
 	live->reload = false;
 	for (uint32_t i = 0; i < device->source_count; i++)
 		take_events(device, device->source[i]);
+	if (device->peers)
+		peer_check_tick(device->peers);
 	meter_advance(device->meter, mono_now(), wall_now().ns - mono_now().ns);
 	if (++live->ticks % CONTROL_EVERY_TICKS == 0) {
 		device_update_control(device);
@@ -377,13 +381,17 @@ static enum status open_sources(struct device *device, struct error *err)
 		return status;
 	device->source_count = 1;
 	group_list(device->settings, groups, sizeof groups);
+	if (device->settings->drop_reasons)
+		open_refused(device, &kfree_skb_source, NULL);
 	if (device->settings->trace_rules)
 		open_refused(device, &nft_trace_source, NULL);
 	if (device->settings->nflog_count > 0)
 		open_refused(device, &nflog_source, groups);
 	if (device->source_count > 1) /* who may hear of refusals may read the counters too */
 		open_rule_counters(device);
-	return OK;
+	return device->settings->peer_check
+		       ? peer_check_new(&device->peers, &device->points, &device->log, err)
+		       : OK;
 }
 
 enum status device_run_live(struct device *device, struct error *err)

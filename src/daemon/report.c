@@ -72,6 +72,21 @@ static json_t *source_report(const struct device *device, uint32_t i)
 	return o;
 }
 
+static json_t *peers_report(const struct device *device)
+{
+	struct peer_check_statistics s;
+	json_t *o = json_object();
+
+	peer_check_statistics(device->peers, &s);
+	json_object_set_new(o, "noPeerFrames", number(s.no_peer));
+	json_object_set_new(o, "noEndpointFrames", number(s.no_endpoint));
+	json_object_set_new(o, "noSessionFrames", number(s.no_session));
+	json_object_set_new(o, "reads", number(s.reads));
+	json_object_set_new(o, "failedReads", number(s.failed_reads));
+	json_object_set_new(o, "peers", number(s.peers));
+	return o;
+}
+
 static json_t *denied_report(const struct device *device)
 {
 	struct meter_statistics m;
@@ -83,11 +98,14 @@ static json_t *denied_report(const struct device *device)
 	json_object_set_new(o, "repeatedReports", number(m.denied_repeated));
 	json_object_set_new(o, "overflowPackets", number(m.denied_overflow));
 	json_object_set_new(o, "unmatchedPackets", number(m.denied_unmatched));
+	json_object_set_new(o, "latePackets", number(m.denied_late));
 	json_object_set_new(o, "withdrawnFlows", number(m.withdrawn_flows));
 	json_object_set_new(o, "activeFlows", number(m.active_denied));
 	for (uint32_t i = 1; i < device->source_count; i++)
 		json_object_set_new(sources, device->source[i]->type->name, source_report(device, i));
 	json_object_set_new(o, "sources", sources);
+	if (device->peers)
+		json_object_set_new(o, "peerCheck", peers_report(device));
 	return o;
 }
 
@@ -140,7 +158,7 @@ void device_report(const struct device *device, FILE *out)
 
 	json_object_set_new(o, "source", source_report(device, 0));
 	json_object_set_new(o, "meter", meter_report(device));
-	if (device->source_count > 1)
+	if (device->source_count > 1 || device->peers)
 		json_object_set_new(o, "denied", denied_report(device));
 	struct exporter *exporter;
 	for (uint32_t n = 0; (exporter = device_exporter(device, n)); n++)

@@ -87,6 +87,9 @@ struct meter_statistics {
 	uint64_t denied_overflow;  /* of denied_packets: in flows that stand for many */
 	uint64_t denied_unmatched; /* refused frames that may be in the record of what was let through, too,
 				      for want of room to remember them */
+	uint64_t denied_late;      /* refused frames that were told of when the interface had long shown them:
+				      their      flow's record was sent, or the ring has lost them. In the first
+				      case      that      record has them, too */
 	uint64_t withdrawn_flows;  /* all their packets turned out to be refused: no record */
 	uint32_t active_flows;     /* gauge */
 	uint32_t active_denied;    /* gauge: of those, of refused frames */
