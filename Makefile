@@ -2,7 +2,7 @@
 BUILD ?= build
 WEIR = $(BUILD)/src/cmd/weir
 
-.PHONY: all build demo test bench fuzz soak install format clean
+.PHONY: all build demo test bench runs faults fuzz soak install format clean
 all: build
 
 build: $(BUILD)/build.ninja
@@ -23,13 +23,35 @@ test:
 	scripts/setup --test
 	scripts/test
 
-# Packets per CPU second, beside softflowd on the same files.
+# Packets per CPU second, beside softflowd on the same files; collector and store beside nfcapd and nfdump.
 bench:
 	scripts/setup --bench
 	meson setup build-bench --buildtype=release 2>/dev/null || meson configure build-bench --buildtype=release
 	ninja -C build-bench
 	tests/bench/run.py build-bench
 	tests/bench/collect.py build-bench
+	tests/bench/denied.py build-bench
+	tests/bench/query.py build-bench
+
+# Kills, errors of system calls, full files and power cuts, all of them; as root in something like an hour.
+faults: SEED ?= 1
+faults:
+	scripts/setup --test
+	[ -e build-test-plain/build.ninja ] || meson setup build-test-plain -Dbuildtype=release
+	ninja -C build-test-plain
+	meson test -C build-test-plain --no-rebuild journal_calls
+	cd build-test-plain/tests/faults && \
+		python3 $(CURDIR)/tests/faults/journal_faults.py ./journal_fault ./journal_mutant --all --seed $(SEED)
+	cd build-test-plain/tests/faults && \
+		python3 $(CURDIR)/tests/faults/collector_faults.py ./collector_fault ./collector_mutant --all --seed $(SEED)
+
+# A million records over each transport, from weir to weir; and with the collector killed 20 times meanwhile.
+runs: RECORDS ?= 1000000
+runs:
+	scripts/setup --bench
+	meson setup build-bench --buildtype=release 2>/dev/null || meson configure build-bench --buildtype=release
+	ninja -C build-bench
+	tests/bench/transports.py build-bench --records $(RECORDS)
 
 # Mutated datagrams as fast as they go for MINUTES, at a collector with sanitizers.
 soak: MINUTES ?= 10

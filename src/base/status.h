@@ -17,7 +17,7 @@ enum status {
 	ERR_USAGE,       /* the user asked for something that makes no sense */
 };
 
-#define MUST_CHECK __attribute__((warn_unused_result))
+#define MUST_CHECK          __attribute__((warn_unused_result))
 
 #define likely(condition)   __builtin_expect(!!(condition), 1)
 #define unlikely(condition) __builtin_expect(!!(condition), 0)

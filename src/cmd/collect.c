@@ -8,10 +8,12 @@
 #include <strings.h>
 
 #include "cmd/command.h"
+#include "config/settings.h"
 #include "daemon/collector.h"
 #include "transport/transport.h"
 
 enum {
+	OPT_PROFILE,
 	OPT_LISTEN,
 	OPT_STORE,
 	OPT_HTTP,
@@ -26,15 +28,21 @@ enum {
 	OPT_WORKERS,
 	OPT_BUFFER,
 	OPT_IGNORE_PORT,
+	OPT_TLS_CERTIFICATE,
+	OPT_TLS_KEY,
+	OPT_TLS_CA,
+	OPT_TLS_ALLOW,
+	OPT_TLS_MINIMUM,
+	OPT_TLS_ANONYMOUS,
 	OPT_QUIET,
 	OPT_VERBOSE,
 };
 
 static const struct command_option options[] = {
-	[OPT_LISTEN] =
-		{'l', "listen", "LISTEN",
-		 "receive on Udp/HOST[:PORT] or Tcp/HOST[:PORT]; may be repeated (default Udp and Tcp, "
-		 "every address, port 4739)"},
+	[OPT_PROFILE] = {'p', "profile", "FILE", "take the object Tls from this profile"},
+	[OPT_LISTEN] = {'l', "listen", "LISTEN",
+			"receive on Udp/HOST[:PORT], Tcp/…, Sctp/…, Tls/… or Dtls/…; may be repeated "
+			"(default Udp and Tcp, every address, port 4739)"},
 	[OPT_STORE] = {'s', "store", "STORE",
 		       "keep what is received in this folder (default: nothing is kept)"},
 	[OPT_HTTP] = {0, "http", "ADDR:PORT", "serve /metrics and /healthz here (default: not at all)"},
@@ -59,6 +67,16 @@ static const struct command_option options[] = {
 	[OPT_IGNORE_PORT] =
 		{0, "ignore-port", NULL,
 		 "the exporter's UDP port is no part of its session (templates and data from two ports)"},
+	[OPT_TLS_CERTIFICATE] = {0, "tls-certificate", "FILE",
+				 "certificate shown to exporters over Tls and Dtls (PEM)"},
+	[OPT_TLS_KEY] = {0, "tls-key", "FILE", "its private key (PEM)"},
+	[OPT_TLS_CA] = {0, "tls-ca", "FILE", "who may have signed the certificates of exporters (PEM)"},
+	[OPT_TLS_ALLOW] = {0, "tls-allow", "NAME",
+			   "let in only exporters whose certificate has this DNS name or common name; may be "
+			   "repeated (default: every one that the CA signed)"},
+	[OPT_TLS_MINIMUM] = {0, "tls-minimum", "VERSION", "1.2 or 1.3 (default 1.2)"},
+	[OPT_TLS_ANONYMOUS] = {0, "tls-anonymous", NULL,
+			       "exporters need no certificate, against RFC 7011 11.2"},
 	[OPT_QUIET] = {'q', "quiet", NULL, "log errors only"},
 	[OPT_VERBOSE] = {'v', "verbose", NULL, "log more"},
 	{0},
@@ -66,8 +84,11 @@ static const struct command_option options[] = {
 
 struct collect {
 	struct collector_options options;
+	struct settings settings; /* of which Tls counts */
 	struct logger log;
 };
+
+static const char allowed[] = "allowed: Udp/HOST[:PORT], Tcp/…, Sctp/…, Tls/…, Dtls/…";
 
 /* A LISTEN as people write it; a star as host is every address of both families. */
 static enum status add_listen(struct collect *c, const char *text, struct error *err)
@@ -80,19 +101,14 @@ static enum status add_listen(struct collect *c, const char *text, struct error 
 	if (r->listens == RECEIVER_LISTENS)
 		return error_set(err, ERR_LIMIT, "more than %d addresses", RECEIVER_LISTENS);
 	if (!slash || (size_t)(slash - text) >= sizeof scheme)
-		return error_set(err, ERR_USAGE, "\"%s\"; allowed: Udp/HOST[:PORT], Tcp/HOST[:PORT]", text);
+		return error_set(err, ERR_USAGE, "\"%s\"; %s", text, allowed);
 	memcpy(scheme, text, (size_t)(slash - text));
 	scheme[slash - text] = '\0';
 
 	const struct listener_type *type = listener_find(scheme);
-	if (!type && (strcasecmp(scheme, "Tls") == 0 || strcasecmp(scheme, "Dtls") == 0 ||
-		      strcasecmp(scheme, "Sctp") == 0))
-		return error_set(err, ERR_UNSUPPORTED, "\"%s\": %s is not supported yet", text, scheme);
 	if (!type)
-		return error_set(
-			err, ERR_USAGE,
-			"\"%s\": unknown transport \"%s\"; allowed: Udp/HOST[:PORT], Tcp/HOST[:PORT]", text,
-			scheme);
+		return error_set(err, ERR_USAGE, "\"%s\": unknown transport \"%s\"; %s", text, scheme,
+				 allowed);
 
 	const bool any = slash[1] == '*';
 	if (snprintf(as_udp, sizeof as_udp, "Udp/%s%s", any ? "[::]" : "", slash + 1 + any) >=
@@ -167,9 +183,35 @@ static enum status take_count(struct collect *c, int option, const char *value, 
 	return st;
 }
 
+static enum status take_text(char *out, size_t size, const char *value, struct error *err)
+{
+	if (!*value || strlen(value) >= size)
+		return error_set(err, ERR_USAGE, "\"%.40s\"; allowed: 1 to %zu octets", value, size - 1);
+	memcpy(out, value, strlen(value) + 1);
+	return OK;
+}
+
+/* Over what the profile says. */
+static enum status take_tls(struct collect *c, int option, const char *value, struct error *err)
+{
+	struct tls_options *tls = &c->settings.exporter.tls;
+
+	switch (option) {
+	case OPT_TLS_CERTIFICATE: return take_text(tls->certificate, sizeof tls->certificate, value, err);
+	case OPT_TLS_KEY: return take_text(tls->key, sizeof tls->key, value, err);
+	case OPT_TLS_CA: return take_text(tls->ca, sizeof tls->ca, value, err);
+	case OPT_TLS_MINIMUM: return settings_set(&c->settings, "Tls.MinimumVersion", value, err);
+	default:
+		if (tls->allowed_count == TLS_NAMES_MAX)
+			return error_set(err, ERR_LIMIT, "more than %d names", TLS_NAMES_MAX);
+		return take_text(tls->allowed[tls->allowed_count++], TLS_NAME_MAX, value, err);
+	}
+}
+
 static enum status take_option(struct collect *c, int option, const char *value, struct error *err)
 {
 	switch (option) {
+	case OPT_PROFILE: return OK; /* read already */
 	case OPT_LISTEN: return add_listen(c, value, err);
 	case OPT_STORE: c->options.store = value; return OK;
 	case OPT_HTTP: c->options.http = value; return OK;
@@ -177,10 +219,32 @@ static enum status take_option(struct collect *c, int option, const char *value,
 	case OPT_JSON: c->options.json = value; return OK;
 	case OPT_READ: return add_read(c, value, err);
 	case OPT_IGNORE_PORT: c->options.ignore_port = true; return OK;
+	case OPT_TLS_ANONYMOUS: c->options.receiver.tls_anonymous = true; return OK;
 	case OPT_QUIET: c->log.level = LOG_ERROR; return OK;
 	case OPT_VERBOSE: c->log.level = LOG_DEBUG; return OK;
+	case OPT_TLS_CERTIFICATE:
+	case OPT_TLS_KEY:
+	case OPT_TLS_CA:
+	case OPT_TLS_ALLOW:
+	case OPT_TLS_MINIMUM: return take_tls(c, option, value, err);
 	default: return take_count(c, option, value, err);
 	}
+}
+
+/* The profile comes first, wherever it stands: options override it. */
+static enum status load_profile(struct collect *c, struct invocation invocation)
+{
+	struct error err = {""};
+	const char *value;
+	int option;
+
+	while ((option = command_next(&invocation, &value)) >= 0) {
+		if (option == OPT_PROFILE && settings_load(&c->settings, value, &err) != OK) {
+			log_error(&c->log, "%s", err.text);
+			return ERR_USAGE;
+		}
+	}
+	return option == -2 ? ERR_USAGE : OK;
 }
 
 static int run(struct invocation *invocation)
@@ -190,7 +254,11 @@ static int run(struct invocation *invocation)
 	const char *value;
 	int option;
 
+	settings_init(&c.settings);
 	c.options.log = &c.log;
+	c.options.receiver.tls = &c.settings.exporter.tls;
+	if (load_profile(&c, *invocation) != OK)
+		return EXIT_WRONG_USAGE;
 	while ((option = command_next(invocation, &value)) >= 0)
 		if (take_option(&c, option, value, &err) != OK)
 			return command_usage_error(invocation, "--%s: %s", options[option].name, err.text);
@@ -210,7 +278,7 @@ static int run(struct invocation *invocation)
 
 const struct command command_collect = {
 	.name = "collect",
-	.summary = "receive IPFIX, store it, count what is lost",
+	.summary = SUMMARY_COLLECT,
 	.synopsis = "[-l LISTEN]… [-s STORE] [--http ADDR:PORT] [--json FILE|-] [--read FILE]…",
 	.notes = "Runs until SIGTERM or SIGINT; then everything received is brought to disk first. Without "
 		 "-s nothing "

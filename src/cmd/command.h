@@ -44,5 +44,9 @@ const char *command_operand(struct invocation *invocation);
 int command_usage_error(const struct invocation *invocation, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-extern const struct command command_check, command_collect, command_demo, command_dump, command_probe,
-	command_query;
+/* Of commands in modules: main says them without loading one. */
+#define SUMMARY_COLLECT "receive IPFIX, store it, count what is lost"
+#define SUMMARY_QUERY   "ask the store"
+
+extern const struct command command_check, command_collect, command_demo, command_dump, command_policy,
+	command_probe, command_query;

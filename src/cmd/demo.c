@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "cmd/command.h"
 #include "cmd/demo_lab.h"
+#include "cmd/demo_policy.h"
 #include "cmd/demo_receive.h"
 #include "cmd/demo_show.h"
 #include "cmd/demo_traffic.h"
@@ -65,6 +66,7 @@ static const struct {
 } needed[] = {
 	{"ip", "iproute2"},   {"wg", "wireguard-tools"}, {"wireguard-go", "wireguard-go"},
 	{"iperf3", "iperf3"}, {"ping", "iputils-ping"},  {"setpriv", "util-linux"},
+	{"nft", "nftables"},
 };
 
 static bool in_path(const char *program)
@@ -200,6 +202,24 @@ static void end_probes(struct demo *demo)
 	uv_run(&demo->loop, UV_RUN_NOWAIT);       /* what waits in the collector's socket */
 }
 
+/* Where the kernel has no nftables there is less to see. END: the user left. */
+static enum status apply_policy(struct demo *demo, struct error *err)
+{
+	const enum status status = demo_policy_apply(&demo->lab, err);
+
+	if (status == END)
+		return END;
+	if (status == OK)
+		fprintf(stderr,
+			"weir demo: a policy on %s refuses SNMP from bob, and logs to cyd, who does "
+			"not meet the trust requirement disk-encryption\n",
+			demo->lab.host[0].name);
+	else
+		fprintf(stderr, "weir demo: nothing will be refused, because there is no policy: %s\n",
+			err->text);
+	return OK;
+}
+
 static enum status play(struct demo *demo, struct error *err)
 {
 	fprintf(stderr, "weir demo: making a WireGuard overlay of %d systems …\n", LAB_HOSTS);
@@ -209,6 +229,9 @@ static enum status play(struct demo *demo, struct error *err)
 	fprintf(stderr, "weir demo: %s; 10.77.0.1-%d and fd77::1-%d; a probe in each, collector at %s\n",
 		demo->lab.kernel_wireguard ? "WireGuard of the kernel" : "wireguard-go", LAB_HOSTS, LAB_HOSTS,
 		LAB_COLLECTOR);
+	status = apply_policy(demo, err);
+	if (status != OK)
+		return status;
 	show_init(&demo->show, stdout, &demo->lab);
 	status = receiver_open(&demo->receiver, &demo->lab, show_flow, &demo->show, err);
 	if (status == OK)
@@ -269,7 +292,7 @@ static void demo_fini(struct demo *demo)
 
 static int make_profile(void)
 {
-	static const char text[] = "{\"FlowMetadata\": {}}\n";
+	static const char text[] = "{\"FlowMetadata\": {\"NflogGroups\": [" DEMO_NFLOG_GROUP "]}}\n";
 	const int fd = memfd_create("profile", MFD_CLOEXEC);
 
 	return fd >= 0 && write(fd, text, sizeof text - 1) == (ssize_t)sizeof text - 1 ? fd : -1;

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -32,6 +33,21 @@ static void take_field(struct demo_flow *flow, uint16_t element, struct span val
 	case IE_octetDeltaCount: flow->octets = number; break;
 	case IE_flowStartMilliseconds: flow->start_ms = number; break;
 	case IE_flowEndMilliseconds: flow->end_ms = number; break;
+	case IE_forwardingStatus: flow->denied = true; break;
+	default: break;
+	}
+}
+
+static void take_our_field(struct demo_flow *flow, uint16_t element, struct span value)
+{
+	const uint8_t number = value.length == 1 ? value.data[0] : 0;
+
+	switch (element) {
+	case IE_denialReason: flow->reason = number; break;
+	case IE_denialClass: flow->policy = number; break;
+	case IE_denialRuleName:
+		snprintf(flow->rule, sizeof flow->rule, "%.*s", (int)value.length, (const char *)value.data);
+		break;
 	default: break;
 	}
 }
@@ -53,6 +69,9 @@ static void on_data(void *arg, const struct message_header *header, const struct
 			if (template->fields[i].pen == 0)
 				take_field(&flow, template->fields[i].id,
 					   record_field(template, record, places, i));
+			else if (template->fields[i].pen == WEIR_PEN)
+				take_our_field(&flow, template->fields[i].id,
+					       record_field(template, record, places, i));
 		receiver->sink(receiver->arg, &flow);
 	}
 }

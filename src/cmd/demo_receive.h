@@ -4,6 +4,7 @@
 #include "base/time.h"
 #include "cmd/demo_lab.h"
 #include "collect/session.h"
+#include "observe/denial.h"
 
 /* A Flow Record as it came over the wire, numbers in host byte order. */
 struct demo_flow {
@@ -16,6 +17,9 @@ struct demo_flow {
 	uint16_t icmp; /* type and code */
 	uint64_t packets, octets;
 	uint64_t start_ms, end_ms; /* since 1970 */
+	bool denied;
+	uint8_t reason, policy; /* of a denied one: enum denial_reason, enum denial_class */
+	char rule[64];          /* its name; "" when it is not known */
 };
 
 /* Borrowed until it returns. */

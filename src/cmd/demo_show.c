@@ -7,10 +7,11 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { LINE_OCTETS = 224, ENDPOINT_OCTETS = 64 };
+enum { LINE_OCTETS = 384, ENDPOINT_OCTETS = 64 };
 
 #define HEADING                                                                                              \
-	"  AGE  HOST  DIRECTION  PROTO   SOURCE                  DESTINATION             PACKETS     OCTETS"
+	"  AGE  HOST  DIRECTION  PROTO   SOURCE                  DESTINATION             PACKETS     "       \
+	"OCTETS  DENIED BY"
 
 void show_init(struct show *show, FILE *out, const struct lab *lab)
 {
@@ -65,17 +66,36 @@ static void endpoint_text(const struct demo_flow *flow, bool source, char *out, 
 		snprintf(out, size, flow->ipv6 ? "[%s]:%u" : "%s:%u", address, port);
 }
 
+/* "  trust requirement disk-encryption: dropped silently by a rule"; "" of a flow that was let through. */
+static void denial_text(const struct demo_flow *flow, char *out, size_t size)
+{
+	static const char *const classes[CLASS_COUNT] = {
+		[CLASS_OTHER] = "rule", [CLASS_ACL] = "access rule", [CLASS_TRUST] = "trust requirement"};
+	static const char *const reasons[REASON_COUNT] = {
+#define REASON(constant, number, status, text) [REASON_##constant] = (text),
+		DENIAL_REASONS(REASON)
+#undef REASON
+	};
+
+	out[0] = 0;
+	if (flow->denied)
+		snprintf(out, size, "  %s %s: %s",
+			 classes[flow->policy < CLASS_COUNT ? flow->policy : CLASS_OTHER], flow->rule,
+			 reasons[flow->reason < REASON_COUNT ? flow->reason : REASON_UNKNOWN]);
+}
+
 static void flow_line(const struct show *show, const struct demo_flow *flow, char *out, size_t size)
 {
-	char source[ENDPOINT_OCTETS], destination[ENDPOINT_OCTETS], octets[32], room[8];
+	char source[ENDPOINT_OCTETS], destination[ENDPOINT_OCTETS], octets[32], room[8], why[160];
 	const double age = (double)(wall_ms(wall_now()) - (int64_t)flow->end_ms) / 1000;
 
 	endpoint_text(flow, true, source, sizeof source);
 	endpoint_text(flow, false, destination, sizeof destination);
 	octets_text(flow->octets, octets, sizeof octets);
-	snprintf(out, size, "%4.0f s  %-4s  %-9s  %-6s  %-22s  %-22s %8" PRIu64 " %10s", age < 0 ? 0 : age,
+	denial_text(flow, why, sizeof why);
+	snprintf(out, size, "%4.0f s  %-4s  %-9s  %-6s  %-22s  %-22s %8" PRIu64 " %10s%s", age < 0 ? 0 : age,
 		 show->lab->host[flow->reporter].name, flow->egress ? "egress" : "ingress",
-		 protocol_text(flow, room, sizeof room), source, destination, flow->packets, octets);
+		 protocol_text(flow, room, sizeof room), source, destination, flow->packets, octets, why);
 }
 
 static void count_flow(struct show *show, const struct demo_flow *flow)
@@ -84,6 +104,7 @@ static void count_flow(struct show *show, const struct demo_flow *flow)
 	show->family[flow->ipv6]++;
 	show->packets += flow->packets;
 	show->octets += flow->octets;
+	show->denied[flow->egress] += flow->denied;
 	if (flow->protocol == IPPROTO_TCP)
 		show->tcp++;
 	else if (flow->protocol == IPPROTO_UDP)
@@ -174,6 +195,8 @@ void show_summary(const struct show *show, const struct receiver *receiver)
 	if (show->other)
 		fprintf(show->out, ", %" PRIu64 " other", show->other);
 	fprintf(show->out, "; %" PRIu64 " packets, %s\n", show->packets, octets);
+	fprintf(show->out, "  denied: %" PRIu64 " on ingress, %" PRIu64 " on egress\n", show->denied[0],
+		show->denied[1]);
 	for (int i = 0; i < LAB_HOSTS; i++)
 		show_exporter(show, receiver, i);
 	if (receiver->strangers)

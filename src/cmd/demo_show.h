@@ -17,6 +17,7 @@ struct show {
 	uint64_t direction[2], family[2]; /* ingress, egress; IPv4, IPv6 */
 	uint64_t tcp, udp, icmp, other;
 	uint64_t packets, octets;
+	uint64_t denied[2]; /* ingress, egress */
 };
 
 void show_init(struct show *show, FILE *out, const struct lab *lab);

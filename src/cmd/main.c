@@ -1,17 +1,40 @@
 /* weir: main is a table look-up. */
+#include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cmd/command.h"
 #include "cmd/help.h"
 
-static const struct command *const commands[] = {
-	&command_probe, &command_collect,
-#ifdef WEIR_QUERY
-	&command_query,
-#endif
-	&command_dump,  &command_check,   &command_demo, NULL,
+/* A command is linked in, or it is the symbol of that name in a module that is loaded when it is asked for.
+ */
+struct entry {
+	const char *name, *summary;
+	const struct command *command; /* NULL: in the module */
+	const char *module, *symbol;
 };
+
+#define IN_MODULE(command, text)                                                                             \
+	{                                                                                                    \
+		.name = #command, .summary = text, .module = "weir-" #command ".so",                         \
+		.symbol = "command_" #command                                                                \
+	}
+
+static const struct entry commands[] = {
+	{.command = &command_probe},     IN_MODULE(collect, SUMMARY_COLLECT),
+#ifdef WEIR_QUERY
+	IN_MODULE(query, SUMMARY_QUERY),
+#endif
+	{.command = &command_dump},      {.command = &command_check},
+	{.command = &command_policy},    {.command = &command_demo},
+};
+
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
+
+static const char *name_of(const struct entry *e)
+{
+	return e->command ? e->command->name : e->name;
+}
 
 static void print_commands(FILE *out)
 {
@@ -19,9 +42,28 @@ static void print_commands(FILE *out)
 		"weir %s: meters the flows inside an encrypted overlay and exports them as IPFIX\n\n"
 		"usage: weir COMMAND [OPTION]…\n\n",
 		WEIR_VERSION);
-	for (size_t i = 0; commands[i]; i++)
-		fprintf(out, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
+	for (size_t i = 0; i < COMMANDS; i++)
+		fprintf(out, "  %-8s %s\n", name_of(&commands[i]),
+			commands[i].command ? commands[i].command->summary : commands[i].summary);
 	fprintf(out, "\n'weir COMMAND --help' tells about one command.\n");
+}
+
+/* The module is found where the program's run path points: beside it in a build tree, else in LIBDIR/weir. It
+ * stays until the process ends. */
+static int run_entry(const struct entry *e, int argc, char **argv)
+{
+	const struct command *command = e->command;
+
+	if (!command) {
+		void *module = dlopen(e->module, RTLD_LAZY | RTLD_LOCAL);
+
+		command = module ? dlsym(module, e->symbol) : NULL;
+		if (!command) {
+			fprintf(stderr, "weir %s: %s\n", e->name, dlerror());
+			return EXIT_RUN_FAILED;
+		}
+	}
+	return command_run(command, argc, argv);
 }
 
 int main(int argc, char **argv)
@@ -38,9 +80,9 @@ int main(int argc, char **argv)
 		printf("weir %s\n", WEIR_VERSION);
 		return EXIT_DONE;
 	}
-	for (size_t i = 0; commands[i]; i++)
-		if (strcmp(argv[1], commands[i]->name) == 0)
-			return command_run(commands[i], argc - 1, argv + 1);
+	for (size_t i = 0; i < COMMANDS; i++)
+		if (strcmp(argv[1], name_of(&commands[i])) == 0)
+			return run_entry(&commands[i], argc - 1, argv + 1);
 	fprintf(stderr, "weir: no command '%s'; 'weir --help' lists them\n", argv[1]);
 	return EXIT_WRONG_USAGE;
 }

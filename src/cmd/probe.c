@@ -72,6 +72,7 @@ static enum status add_collector(struct probe *p, const char *text, struct error
 	p->collectors_replaced = true;
 	if (e->collector_count == COLLECTOR_MAX)
 		return error_set(err, ERR_LIMIT, "more than %d collectors", COLLECTOR_MAX);
+	e->group[e->collector_count] = 0;
 	return endpoint_parse(&e->collector[e->collector_count++], text, err);
 }
 
@@ -86,6 +87,7 @@ static enum status add_file(struct probe *p, const char *path, struct error *err
 	if (snprintf(text, sizeof text, "File/%s", path) >= (int)sizeof text)
 		return error_set(err, ERR_LIMIT, "the path is longer than %zu octets",
 				 sizeof e->collector[0].host - 1);
+	e->group[e->collector_count] = 0;
 	return endpoint_parse(&e->collector[e->collector_count++], text, err);
 }
 
@@ -197,8 +199,27 @@ static int parse(struct probe *p, struct invocation *invocation)
 	return EXIT_DONE;
 }
 
+/* The same again, from the same words and what the profile says now. */
+struct again {
+	struct invocation invocation;
+	const struct probe *first;
+};
+
+static bool read_again(void *arg, struct settings *out)
+{
+	struct again *again = arg;
+	struct probe p = {.log = again->first->log};
+	struct invocation walk = again->invocation;
+
+	if (parse(&p, &walk) != EXIT_DONE)
+		return false;
+	*out = p.settings;
+	return true;
+}
+
 static int run(struct invocation *invocation)
 {
+	const struct invocation fresh = *invocation;
 	struct probe p = {.log = {.out = stderr, .level = LOG_INFO}};
 	struct device device;
 	struct error err = {0};
@@ -221,6 +242,10 @@ static int run(struct invocation *invocation)
 	signal(SIGPIPE, SIG_IGN); /* a reader of -w - that leaves is an error of that file, not our end */
 	status = device_init(&device, &p.settings, &p.log, &err);
 	if (status == OK) {
+		struct again again = {fresh, &p};
+
+		device.reader = read_again;
+		device.reader_arg = &again;
 		status = p.read ? device_run_capture(&device, p.read, &err) : device_run_live(&device, &err);
 		if (p.stats)
 			device_report(&device, stdout);
@@ -236,7 +261,8 @@ const struct command command_probe = {
 	.summary = "meter packets into flows and export them as IPFIX",
 	.synopsis = "[-p PROFILE] [-i IFACE]… [-c COLLECTOR]… | -r FILE [-w OUT.ipfix] [-c COLLECTOR]… "
 		    "[--local PREFIX]…",
-	.notes = "Runs until SIGTERM or SIGINT, then exports every open flow. Needs CAP_NET_RAW on live "
+	.notes = "Runs until SIGTERM or SIGINT, then exports every open flow; SIGHUP reads the profile "
+		 "again. Needs CAP_NET_RAW on live "
 		 "interfaces.",
 	.options = options,
 	.run = run,

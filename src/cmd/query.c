@@ -166,6 +166,21 @@ static const char *contradiction(const struct request *r, const char *filter)
 	return NULL;
 }
 
+/* Two questions that have a name: the word alone, without groups or columns of the user's own. */
+static bool take_report(struct request *r, const char *filter)
+{
+	static const char denied[] = "dir,rule,reason,peer,proto,dst port";
+	const bool plain = !r->by && !r->columns && !r->query.sql && !r->limit_given;
+
+	if (plain && strcmp(filter, "denied") == 0) {
+		r->by = denied;
+		if (!r->order_given)
+			r->query.ask.order = ORDER_PACKETS;
+	}
+	r->query.rules = plain && !r->top_given && !r->order_given && strcmp(filter, "rules") == 0;
+	return r->query.rules;
+}
+
 static int ask_store(struct invocation *v, struct request *r, const char *text)
 {
 	struct ask *ask = &r->query.ask;
@@ -231,6 +246,9 @@ static int run(struct invocation *invocation)
 		print_words();
 		return fflush(stdout) == 0 ? EXIT_DONE : EXIT_RUN_FAILED;
 	}
+	if (take_report(&r, filter ? filter : ""))
+		return query_run(&r.query, stdout);
+
 	const char *why = contradiction(&r, filter ? filter : "");
 
 	return why ? command_usage_error(invocation, "%s", why)
@@ -239,9 +257,12 @@ static int run(struct invocation *invocation)
 
 const struct command command_query = {
 	.name = "query",
-	.summary = "ask the store",
+	.summary = SUMMARY_QUERY,
 	.synopsis = "-s STORE [OPTION]… [FILTER]",
 	.notes = "FILTER is written as in: src net 10.0.0.0/8 and dst port 443 and not proto icmp\n"
+		 "'denied' alone: what was refused, by rule, peer and port. 'rules': allow rules and what "
+		 "they let\n"
+		 "through, those that nobody needed too.\n"
 		 "--words lists its words; weir-query(1) tells more.\n"
 		 "Exit status: 0 answered, 1 failed, 2 wrong usage, 130 interrupted.",
 	.options = options,

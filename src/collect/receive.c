@@ -13,9 +13,17 @@
 
 #include "base/cleanup.h"
 
-enum { NAP_NS = 4000000, BUFFER_DEFAULT = 16 << 20, SESSIONS_DEFAULT = 1024, PER_SOURCE_DEFAULT = 64 };
+enum {
+	NAP_NS = 4000000,
+	BUFFER_DEFAULT = 16 << 20,
+	SESSIONS_DEFAULT = 1024,
+	PER_SOURCE_DEFAULT = 64,
+	HANDSHAKES_DEFAULT = 256,
+	HANDSHAKES_PER_SOURCE_DEFAULT = 32,
+};
 
-const struct listener_type *const listeners[] = {&udp_listener, &tcp_listener, NULL};
+const struct listener_type *const listeners[] = {&udp_listener,  &tcp_listener,  &tls_listener,
+						 &dtls_listener, &sctp_listener, NULL};
 
 const char *const listener_counter_names[LISTENER_COUNTERS] = {
 	[RECEIVED_MESSAGES] = "received messages",
@@ -38,6 +46,18 @@ const char *const listener_counter_names[LISTENER_COUNTERS] = {
 	[ENDED_MALFORMED] = "sessions ended for octets that are no IPFIX",
 	[ENDED_BY_STOP] = "sessions ended by the collector's end",
 	[CUT_SHORT] = "sessions ended inside a message",
+	[HANDSHAKES_NO_CERTIFICATE] = "the exporter shows no certificate",
+	[HANDSHAKES_UNTRUSTED] = "the exporter's certificate is not trusted",
+	[HANDSHAKES_WRONG_NAME] = "the exporter's name is not allowed",
+	[HANDSHAKES_EXPIRED] = "the exporter's certificate is out of its time",
+	[HANDSHAKES_VERSION] = "protocol version",
+	[HANDSHAKES_REFUSED] = "the exporter ended the handshake",
+	[HANDSHAKES_FAILED] = "handshakes that failed",
+	[HANDSHAKES_TIMED_OUT] = "handshakes not finished in time",
+	[HANDSHAKES_CROWDED_OUT] = "handshakes given up for newer ones",
+	[HANDSHAKES_REFUSED_SOURCE] = "too many handshakes from one source",
+	[COOKIES_ASKED] = "cookies asked for",
+	[STRAY_RECORDS] = "records of no association",
 };
 
 struct receiver {
@@ -70,6 +90,11 @@ uint16_t listener_default_port(const struct listener_type *type)
 	return type->default_port;
 }
 
+bool listener_is_secure(const struct listener_type *type)
+{
+	return type->secure;
+}
+
 static void take_options(struct receiver *r, const struct receiver_options *options)
 {
 	struct receiver_options *o = &r->options;
@@ -81,6 +106,12 @@ static void take_options(struct receiver *r, const struct receiver_options *opti
 		o->sessions = SESSIONS_DEFAULT;
 	if (!o->sessions_per_source)
 		o->sessions_per_source = PER_SOURCE_DEFAULT;
+	if (!o->handshakes)
+		o->handshakes = HANDSHAKES_DEFAULT;
+	if (!o->handshakes_per_source)
+		o->handshakes_per_source = HANDSHAKES_PER_SOURCE_DEFAULT;
+	if (!o->handshake_ns)
+		o->handshake_ns = 10 * NS_PER_S;
 	if (!o->idle_ns)
 		o->idle_ns = 3600 * NS_PER_S;
 	if (!o->first_message_ns)

@@ -10,17 +10,19 @@
 #include <net/if.h>
 
 #include "collect/journal.h"
+#include "transport/transport.h"
 
 enum { RECEIVER_LISTENS = 16 };
 
-/* A LISTEN. A further transport (tls, dtls, sctp) is one file and one row in listeners[]. */
+/* A LISTEN. A further transport is one file and one row in listeners[]. */
 struct listener_type;
 extern const struct listener_type *const listeners[]; /* NULL at the end */
 
-/* "Udp", "Tcp"; without case. NULL: not one of ours. */
+/* "Udp", "Tcp", "Tls", "Dtls", "Sctp"; without case. NULL: not one of ours. */
 const struct listener_type *listener_find(const char *scheme);
 const char *listener_scheme(const struct listener_type *type);
 uint16_t listener_default_port(const struct listener_type *type);
+bool listener_is_secure(const struct listener_type *type); /* it needs receiver_options.tls */
 
 struct listen_address {
 	const struct listener_type *type;
@@ -38,6 +40,13 @@ struct receiver_options {
 	int64_t idle_ns;              /* a connection without a word is closed; 0 = 1 h */
 	int64_t first_message_ns;     /* without its first whole message; 0 = 30 s */
 	int64_t half_message_ns;      /* from the first octet of a message to its last; 0 = 30 s */
+	/* Tls and Dtls (RFC 7011 11): our certificate, who may have signed those of exporters, and which
+	 * names are let in (none: every one that was signed). Borrowed. */
+	const struct tls_options *tls;
+	bool tls_anonymous;  /* an exporter may show no certificate; one that it shows must be good */
+	uint32_t handshakes; /* half open at a time, per worker and listener; 0 = 256 */
+	uint32_t handshakes_per_source; /* of those; 0 = 32 */
+	int64_t handshake_ns;           /* to be finished in; 0 = 10 s */
 	const struct logger *log;
 };
 
@@ -63,6 +72,19 @@ enum listener_counter {
 	ENDED_MALFORMED,
 	ENDED_BY_STOP,
 	CUT_SHORT, /* connections that ended, however, inside a message */
+	/* Handshakes of Tls and Dtls that came to nothing. */
+	HANDSHAKES_NO_CERTIFICATE,
+	HANDSHAKES_UNTRUSTED, /* signed by nobody that we trust */
+	HANDSHAKES_WRONG_NAME,
+	HANDSHAKES_EXPIRED,
+	HANDSHAKES_VERSION, /* TLS 1.1, DTLS 1.0 and older, or not TLS at all */
+	HANDSHAKES_REFUSED, /* the exporter refuses us, or went away */
+	HANDSHAKES_FAILED,  /* anything else */
+	HANDSHAKES_TIMED_OUT,
+	HANDSHAKES_CROWDED_OUT,    /* the oldest of too many: a flood */
+	HANDSHAKES_REFUSED_SOURCE, /* too many from one source */
+	COOKIES_ASKED, /* Dtls: first words of strangers that were answered without keeping anything */
+	STRAY_RECORDS, /* Dtls: of no association */
 	LISTENER_COUNTERS,
 };
 extern const char *const listener_counter_names[LISTENER_COUNTERS];

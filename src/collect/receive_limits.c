@@ -12,6 +12,13 @@ static struct in6_addr source_of(const struct in6_addr *address)
 	return source;
 }
 
+bool same_source(const struct in6_addr *a, const struct in6_addr *b)
+{
+	const struct in6_addr of_a = source_of(a), of_b = source_of(b);
+
+	return memcmp(&of_a, &of_b, sizeof of_a) == 0;
+}
+
 static struct source_count *find_source(struct session_limits *limits, const struct in6_addr *source)
 {
 	for (uint32_t i = 0; i < limits->sources; i++) {

@@ -1,8 +1,5 @@
-/* UDP: datagrams by recvmmsg into an arena, from there to the journal without another copy. The kernel's
- * drops are asked of the socket (SO_MEMINFO) and not taken from SO_RXQ_OVFL, which reads the same counter but
- * needs a control message per datagram and, after the last datagram, says nothing. */
+/* UDP: datagrams by recvmmsg into an arena, from there to the journal without another copy. */
 #include <errno.h>
-#include <linux/sock_diag.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -128,15 +125,7 @@ static void udp_drain(struct listener *l)
 
 static void udp_tick(struct listener *l)
 {
-	struct udp *udp = (struct udp *)l;
-	uint32_t memory[SK_MEMINFO_VARS] = {0};
-	socklen_t length = sizeof memory;
-
-	if (getsockopt(l->fd, SOL_SOCKET, SO_MEMINFO, memory, &length) < 0 ||
-	    length <= SK_MEMINFO_DROPS * sizeof memory[0])
-		return;
-	listener_count(l, KERNEL_DROPS, (uint32_t)(memory[SK_MEMINFO_DROPS] - udp->drops));
-	udp->drops = memory[SK_MEMINFO_DROPS];
+	datagram_count_drops(l, &((struct udp *)l)->drops);
 }
 
 static void udp_close(struct listener *l)
@@ -152,28 +141,6 @@ static void udp_free(struct listener *l)
 
 	free(udp->arena);
 	free(udp);
-}
-
-/* SO_RCVBUFFORCE passes net.core.rmem_max where we have the right to. */
-static void enlarge_buffer(struct udp *udp)
-{
-	struct listener *l = &udp->listener;
-	const int wanted = (int)l->worker->options->receive_buffer;
-	int granted = 0;
-	socklen_t length = sizeof granted;
-
-	if (setsockopt(l->fd, SOL_SOCKET, SO_RCVBUFFORCE, &wanted, sizeof wanted) < 0)
-		setsockopt(l->fd, SOL_SOCKET, SO_RCVBUF, &wanted, sizeof wanted);
-	getsockopt(l->fd, SOL_SOCKET, SO_RCVBUF, &granted, &length);
-	atomic_store(&l->receive_buffer, (uint32_t)granted);
-	/* At half a gigabyte a second, as the kernel counts, two nanoseconds an octet; a quarter of the room.
-	 */
-	if ((uint32_t)granted / 2 < l->worker->nap_ns)
-		l->worker->nap_ns = (uint32_t)granted / 2;
-	if (granted / 2 < wanted && l->worker->number == 0)
-		log_warn(l->worker->options->log,
-			 "Udp/%u: the receive buffer is %d octets, %d were wanted: raise net.core.rmem_max",
-			 l->port, granted / 2, wanted);
 }
 
 static void prepare_headers(struct udp *udp)
@@ -192,7 +159,6 @@ static void prepare_headers(struct udp *udp)
 static enum status udp_open(struct listener **out, struct worker *w, const struct sockaddr_storage *address,
 			    socklen_t length, struct error *err)
 {
-	const int on = 1, off = 0;
 	struct udp *udp = calloc(1, sizeof *udp);
 
 	if (!udp)
@@ -200,21 +166,18 @@ static enum status udp_open(struct listener **out, struct worker *w, const struc
 	struct listener *l = *out = &udp->listener;
 	l->type = &udp_listener;
 	l->worker = w;
-	l->fd = socket(address->ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	l->fd = -1;
 	udp->source.ready = udp_ready;
 	udp->arena = malloc((size_t)JOURNAL_BATCH * PLACE); /* pages come when they are used */
-	if (l->fd < 0 || !udp->arena || getrandom(&udp->seed, sizeof udp->seed, 0) != sizeof udp->seed)
+	if (!udp->arena || getrandom(&udp->seed, sizeof udp->seed, 0) != sizeof udp->seed)
 		return error_errno(err, "UDP socket");
-	if (address->ss_family == AF_INET6)
-		setsockopt(l->fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-	if (setsockopt(l->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0 ||
-	    bind(l->fd, (const struct sockaddr *)address, length) < 0)
-		return error_errno(err, "cannot bind");
-	l->port = port_of(l->fd);
+	const enum status st = datagram_open(l, address, length, err);
+	if (st != OK)
+		return st;
 	prepare_headers(udp);
 	if (!worker_watch(w, l->fd, &udp->source))
 		return error_errno(err, "epoll");
-	enlarge_buffer(udp);
+	datagram_enlarge_buffer(l);
 	return OK;
 }
 

@@ -74,17 +74,31 @@ uint16_t port_of(int fd)
 	return session.port;
 }
 
-void say_refused(struct listener *l, enum listener_counter why, const struct journal_session *from)
+bool may_speak(struct listener *l)
 {
 	const struct mono_ns now = l->worker->now;
-	char text[80];
 
 	if (l->spoke.ns && now.ns - l->spoke.ns < SPEAK_S * NS_PER_S)
-		return;
+		return false;
 	l->spoke = now;
+	return true;
+}
+
+void say_why(struct listener *l, enum listener_counter why, const struct journal_session *from,
+	     const char *more)
+{
+	char text[80];
+
 	session_print(from, text);
-	log_warn(l->worker->options->log, "%s/%u: refused: %s, from %s (more are counted; one line a minute)",
-		 l->type->scheme, l->port, listener_counter_names[why], text);
+	log_warn(l->worker->options->log,
+		 "%s/%u: refused: %s, from %s%s%s (more are counted; one line a minute)", l->type->scheme,
+		 l->port, listener_counter_names[why], text, more ? ": " : "", more ? more : "");
+}
+
+void say_refused(struct listener *l, enum listener_counter why, const struct journal_session *from)
+{
+	if (may_speak(l))
+		say_why(l, why, from, NULL);
 }
 
 bool worker_watch(struct worker *w, int fd, struct event_source *source)

@@ -17,6 +17,7 @@ struct listener_type {
 	const char *scheme;
 	const char *usage;
 	uint16_t default_port;
+	bool secure; /* needs receiver_options.tls */
 
 	/* Make a socket at `address` (scheme's port or the one given), and add it to the worker's epoll. */
 	enum status (*open)(struct listener **out, struct worker *worker,
@@ -58,6 +59,9 @@ struct session_limits {
 enum listener_counter session_admit(struct session_limits *limits, const struct in6_addr *address);
 void session_leave(struct session_limits *limits, const struct in6_addr *address);
 
+/* One IPv4 address, or one IPv6 /64. */
+bool same_source(const struct in6_addr *a, const struct in6_addr *b);
+
 struct worker {
 	const struct receiver_options *options; /* defaults put in */
 	struct session_limits *limits;
@@ -91,6 +95,11 @@ enum listener_counter message_refusal(const uint8_t *octets, size_t length);
 /* One line a minute about senders that do not speak IPFIX. */
 void say_refused(struct listener *l, enum listener_counter why, const struct journal_session *from);
 
+/* The same in two steps, for a line with more in it. */
+bool may_speak(struct listener *l);
+void say_why(struct listener *l, enum listener_counter why, const struct journal_session *from,
+	     const char *more);
+
 /* Put a message into the batch; the octets and the peer must stay until worker_flush. Flushes a full batch.
  */
 void worker_take(struct worker *w, struct listener *l, struct span octets, struct journal_peer *peer);
@@ -108,4 +117,12 @@ uint16_t port_of(int fd);
 
 enum status worker_start(struct worker *w, struct error *err);
 
-extern const struct listener_type udp_listener, tcp_listener;
+/* A datagram socket at `address`, in the listener; its buffer as the options want it; the kernel's drops,
+ * counted
+ * (`told`: as they stood before). */
+enum status datagram_open(struct listener *l, const struct sockaddr_storage *address, socklen_t length,
+			  struct error *err);
+void datagram_enlarge_buffer(struct listener *l);
+void datagram_count_drops(struct listener *l, uint32_t *told);
+
+extern const struct listener_type udp_listener, tcp_listener, tls_listener, dtls_listener, sctp_listener;

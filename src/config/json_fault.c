@@ -118,7 +118,7 @@ static void hint_for_value(const struct walk *w, const struct token *t, char *hi
 			 line_of(w, w->previous_end ? w->previous_end - 1 : 0));
 	else
 		snprintf(hint, size, "%s",
-			 w->depth ? "the list is closed by ']'" : "a profile is an object: { … }");
+			 w->depth ? "the list is closed by ']'" : "the file is one object: { … }");
 }
 
 static void hint_for(const struct walk *w, const struct token *t, char *hint, size_t size)
@@ -136,9 +136,9 @@ static void hint_for(const struct walk *w, const struct token *t, char *hint, si
 		snprintf(hint, size, "a colon and a value follow a name");
 	else if (w->expect == NOTHING)
 		snprintf(hint, size, "%s",
-			 t->kind == ':'                     ? "the whole profile stands in { }"
+			 t->kind == ':'                     ? "the whole file stands in { }"
 			 : t->kind == '}' || t->kind == ']' ? "one closing bracket too many"
-							    : "only one object stands in a profile");
+							    : "only one object stands in a file");
 	else
 		hint_for_value(w, t, hint, size);
 }

@@ -39,11 +39,23 @@ static const char *prefix_meaning(const struct denial_prefix *p)
 	return p->kind == CLASS_TRUST ? "trust" : p->kind == CLASS_ACL ? "acl" : "other";
 }
 
+/* A failover group stands in brackets, as in the profile. */
+static void print_collector(const struct exporter_options *e, uint32_t i, char *out, size_t size)
+{
+	const uint8_t group = e->group[i];
+	const bool first = group && (i == 0 || e->group[i - 1] != group);
+	const bool last = group && (i + 1 == e->collector_count || e->group[i + 1] != group);
+	char name[300];
+
+	endpoint_print(&e->collector[i], name, sizeof name);
+	snprintf(out, size, "%s%s%s", first ? "[" : "", name, last ? "]" : "");
+}
+
 static void print_element(const struct property *p, const struct settings *s, int64_t i, char *out,
 			  size_t size)
 {
 	switch (p->type) {
-	case PROPERTY_COLLECTORS: endpoint_print(&s->exporter.collector[i], out, size); break;
+	case PROPERTY_COLLECTORS: print_collector(&s->exporter, (uint32_t)i, out, size); break;
 	case PROPERTY_GROUPS: snprintf(out, size, "%u", s->nflog_group[i]); break;
 	case PROPERTY_PREFIXES:
 		snprintf(out, size, "%s=%s", s->prefixes.prefix[i].text,
@@ -68,7 +80,7 @@ static void print_list(const struct property *p, const struct settings *s, char 
 	}
 }
 
-static void print_value(const struct property *p, const struct settings *s, char *out, size_t size)
+void property_print(const struct property *p, const struct settings *s, char *out, size_t size)
 {
 	const int64_t value = value_of(p, s);
 
@@ -84,7 +96,7 @@ static void print_value(const struct property *p, const struct settings *s, char
 	case PROPERTY_GROUPS:
 	case PROPERTY_PREFIXES:
 	case PROPERTY_NAMES: print_list(p, s, out, size); break;
-	case PROPERTY_OBJECT: break; /* its own rows follow */
+	case PROPERTY_OBJECT: *out = 0; break; /* its own rows follow */
 	}
 }
 
@@ -109,7 +121,7 @@ void settings_print(const struct settings *settings, FILE *out)
 
 		if (p->type == PROPERTY_OBJECT)
 			continue;
-		print_value(p, settings, value, sizeof value);
+		property_print(p, settings, value, sizeof value);
 		fprintf(out, "%-24s %-26s  %s\n", p->name, value, meaning_of(p, value_of(p, settings)));
 	}
 	for (size_t i = 0; i < property_count; i++) {

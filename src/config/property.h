@@ -41,6 +41,7 @@ struct property {
 	const struct property_word *words; /* PROPERTY_WORD; ends with NULL */
 	size_t offset, size; /* the member of struct settings that numbers, words, flags and texts set … */
 	int64_t scale;       /* … in units this many times smaller: NS_PER_MS for a member in ns */
+	bool live;           /* a reload changes it; else it waits for the next start */
 };
 
 extern const struct property properties[];
@@ -66,6 +67,9 @@ int64_t property_get(const struct property *property, const struct settings *set
 
 /* The text of a PROPERTY_TEXT, in `size` octets with its end. */
 char *property_text(const struct property *property, struct settings *settings);
+
+/* The value as `weir check` shows it; cut where it is longer. */
+void property_print(const struct property *property, const struct settings *settings, char *out, size_t size);
 
 /* What may stand there, as messages say it: "0 or 1000 to 86400000 (milliseconds)". */
 void property_allowed(const struct property *property, char *out, size_t size);

@@ -6,10 +6,11 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "config/document.h"
 #include "config/lexer.h"
 #include "config/property.h"
 
-enum { NAME_SHOWN_MAX = 200, VALUE_SHOWN = 48, PROPERTY_COUNT_MAX = 64, PROPERTY_NAME_MAX = 64 };
+enum { VALUE_SHOWN = 48, PROPERTY_COUNT_MAX = 64, PROPERTY_NAME_MAX = 64 };
 
 static const char section[] = "FlowMetadata";
 
@@ -38,24 +39,19 @@ void settings_init(struct settings *settings)
 	settings->meter.first_flow_id = 1;
 }
 
-/* "FILE:LINE:COLUMN: text". A long path keeps its end, which tells files apart. */
+/* "FILE:LINE:COLUMN: text" */
 static enum status fail(const struct profile *p, size_t at, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
 static enum status fail(const struct profile *p, size_t at, const char *format, ...)
 {
-	const struct position position = position_of(p->text, p->length, at);
-	const size_t length = strlen(p->name);
-	const bool cut = length > NAME_SHOWN_MAX;
-	char text[sizeof p->err->text];
+	const struct document document = {.name = p->name, .text = p->text, .length = p->length};
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(text, sizeof text, format, args);
+	document_vfail(&document, p->err, at, format, args);
 	va_end(args);
-	return error_set(p->err, ERR_USAGE, "%s%s:%u:%u: %s", cut ? "…" : "",
-			 cut ? p->name + length - NAME_SHOWN_MAX : p->name, position.line, position.column,
-			 text);
+	return ERR_USAGE;
 }
 
 static enum status fail_value(const struct profile *p, const struct value *v, const char *allowed)
@@ -145,7 +141,7 @@ static enum status read_flag(struct profile *p, const struct property *property,
 	return OK;
 }
 
-static enum status add_collector(struct profile *p, const struct value *v)
+static enum status add_collector(struct profile *p, const struct value *v, uint8_t group)
 {
 	struct exporter_options *exporter = &p->settings->exporter;
 	struct endpoint *endpoint = &exporter->collector[exporter->collector_count];
@@ -153,10 +149,6 @@ static enum status add_collector(struct profile *p, const struct value *v)
 	char text[sizeof endpoint->host + 32], other[sizeof text];
 	struct error err = {0};
 
-	if (json_is_array(v->json))
-		return fail(p, v->member.first.begin,
-			    "%s.%s: a list inside the list seen; failover groups are not supported yet",
-			    section, v->property);
 	if (!word)
 		return fail_value(p, v, "a string such as \"Udp/172.16.1.100:4739\"");
 	if (exporter->collector_count == COLLECTOR_MAX)
@@ -172,8 +164,42 @@ static enum status add_collector(struct profile *p, const struct value *v)
 				    "%s.%s: %.80s seen a second time; each collector once", section,
 				    v->property, text);
 	}
-	exporter->collector_count++;
+	if (group && endpoint->port == 0)
+		return fail(
+			p, v->member.first.begin,
+			"%s.%s: %.80s seen in a failover group; a file is never away, so it stands by itself",
+			section, v->property, text);
+	exporter->group[exporter->collector_count++] = group;
 	return OK;
+}
+
+/* A list inside the list: a failover group, in order of priority. */
+static enum status add_group_of_collectors(struct profile *p, const struct value *list)
+{
+	struct exporter_options *exporter = &p->settings->exporter;
+	struct lexer elements = members_of(p->text, p->length, list->member.first.begin);
+	const uint32_t first = exporter->collector_count;
+	const uint8_t group = (uint8_t)(first + 1);
+	enum status status = OK;
+	struct value v;
+	char path[64];
+
+	for (unsigned i = 0; status == OK && member_next(&elements, &v.member); i++) {
+		json_t *json = decode(p, v.member.first.begin, v.member.end);
+
+		if (!json)
+			return error_set(p->err, ERR_MEMORY, "%s: no memory", p->name);
+		snprintf(path, sizeof path, "%.40s[%u]", list->property, i);
+		v.property = path;
+		v.json = json;
+		status = add_collector(p, &v, group);
+		json_decref(json);
+	}
+	if (status == OK && exporter->collector_count < first + 2)
+		return fail(p, list->member.first.begin,
+			    "%s.%s: a failover group of %u seen; at least 2 collectors allowed", section,
+			    list->property, exporter->collector_count - first);
+	return status;
 }
 
 /* Names as the kernel allows them: 1 to 15 octets without '/', ':', white space. */
@@ -261,7 +287,7 @@ static enum status add_element(struct profile *p, enum property_type type, const
 	case PROPERTY_GROUPS: return add_group(p, v);
 	case PROPERTY_PREFIXES: return add_prefix(p, v);
 	case PROPERTY_ALLOWED: return add_allowed(p, v);
-	default: return add_collector(p, v);
+	default: return json_is_array(v->json) ? add_group_of_collectors(p, v) : add_collector(p, v, 0);
 	}
 }
 
@@ -489,61 +515,16 @@ static enum status read_top(struct profile *p)
 	return read_section(p, found.first.begin);
 }
 
-/* Where the word begins that holds the octet at `at`. */
-static size_t word_begin(const struct profile *p, size_t at)
-{
-	struct lexer lexer = members_of(p->text, p->length, 0);
-	struct token t;
-
-	do
-		t = lexer_next(&lexer);
-	while (t.kind != TOKEN_END && t.end <= at);
-	return t.begin;
-}
-
-/* jansson says whether it is JSON; where it says no, find the place and a hint. */
-static enum status judge(const struct profile *p)
-{
-	struct lexer lexer = members_of(p->text, p->length, 0);
-	struct json_fault fault;
-	json_error_t error;
-	json_t *json = json_loadb(p->text, p->length,
-				  JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, &error);
-	const bool object = json_is_object(json);
-
-	json_decref(json);
-	if (object)
-		return OK;
-	if (json)
-		return fail(p, lexer_next(&lexer).begin, "a profile is one object: { \"%s\": { … } }",
-			    section);
-	if (json_error_code(&error) == json_error_out_of_memory)
-		return error_set(p->err, ERR_MEMORY, "%s: no memory", p->name);
-	if (json_fault_find(p->text, p->length, &fault))
-		return fail(p, fault.at, "%s", fault.text);
-	return fail(p, word_begin(p, error.position > 0 ? (size_t)error.position - 1 : 0), "%.160s",
-		    error.text);
-}
-
 enum status settings_parse(struct settings *settings, const char *name, const char *text, size_t length,
 			   struct error *err)
 {
-	struct profile p = {.settings = settings, .err = err, .name = name, .text = text, .length = length};
-	enum status status;
+	struct document document = {.name = name, .text = text, .length = length};
+	const enum status status = document_judge(&document, "profile", "{ \"FlowMetadata\": { … } }", err);
+	struct profile p = {.settings = settings,
+			    .err = err,
+			    .name = name,
+			    .text = document.text,
+			    .length = document.length};
 
-	if (length > PROFILE_OCTETS_MAX)
-		return error_set(err, ERR_LIMIT, "%s: larger than %d octets; this is no profile", name,
-				 PROFILE_OCTETS_MAX);
-	if (length >= 2 &&
-	    (memcmp(text, "\xff\xfe", 2) == 0 || memcmp(text, "\xfe\xff", 2) == 0 || (!text[0] != !text[1])))
-		return fail(&p, 0, "this is UTF-16; save the file as UTF-8");
-	if (length >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
-		p.text += 3; /* some editors put a byte order mark in front; it says nothing in UTF-8 */
-		p.length -= 3;
-	}
-	struct lexer lexer = {.text = p.text, .length = p.length};
-	if (lexer_next(&lexer).kind == TOKEN_END)
-		return fail(&p, 0, "the file is empty; { \"%s\": { … } } expected", section);
-	status = judge(&p);
 	return status == OK ? read_top(&p) : status;
 }

@@ -18,7 +18,7 @@ struct settings {
 	char point[SETTINGS_POINTS_MAX][POINT_NAME_MAX];
 	uint32_t nflog_count; /* 0: refused frames are not told of */
 	uint16_t nflog_group[NFLOG_GROUPS_MAX];
-	bool trace_rules;
+	bool trace_rules, drop_reasons, peer_check;
 	struct denial_prefixes prefixes;   /* none: the usual ones */
 	uint32_t max_denied;               /* for meter.max_denied, once there is a source */
 	uint32_t ring_octets, snap_octets; /* packet sources; 0 = their default */

@@ -168,10 +168,28 @@ static enum status collector_open(struct collector *c, struct error *err)
 static void tell_losses(struct collector *c, const struct receiver_statistics *sum)
 {
 	static const enum listener_counter kinds[] = {
-		KERNEL_DROPS,       REFUSED_SHORT,         REFUSED_NETFLOW_V5,
-		REFUSED_NETFLOW_V9, REFUSED_VERSION,       REFUSED_LENGTH,
-		ENDED_MALFORMED,    SESSIONS_REFUSED_FULL, SESSIONS_REFUSED_SOURCE,
-		CUT_SHORT};
+		KERNEL_DROPS,
+		REFUSED_SHORT,
+		REFUSED_NETFLOW_V5,
+		REFUSED_NETFLOW_V9,
+		REFUSED_VERSION,
+		REFUSED_LENGTH,
+		ENDED_MALFORMED,
+		SESSIONS_REFUSED_FULL,
+		SESSIONS_REFUSED_SOURCE,
+		CUT_SHORT,
+		HANDSHAKES_NO_CERTIFICATE,
+		HANDSHAKES_UNTRUSTED,
+		HANDSHAKES_WRONG_NAME,
+		HANDSHAKES_EXPIRED,
+		HANDSHAKES_VERSION,
+		HANDSHAKES_REFUSED,
+		HANDSHAKES_FAILED,
+		HANDSHAKES_TIMED_OUT,
+		HANDSHAKES_CROWDED_OUT,
+		HANDSHAKES_REFUSED_SOURCE,
+		STRAY_RECORDS,
+	};
 	const struct mono_ns now = mono_now();
 
 	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {

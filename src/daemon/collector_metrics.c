@@ -37,6 +37,20 @@ static const struct counter_row counters[] = {
 	{ENDED_BY_STOP, "weir_receiver_sessions_ended_total", "stop", NULL},
 	{CUT_SHORT, "weir_receiver_sessions_cut_short_total", NULL,
 	 "connections that ended inside a message"},
+	{HANDSHAKES_NO_CERTIFICATE, "weir_receiver_handshakes_failed_total", "no_certificate",
+	 "handshakes of TLS and DTLS that came to nothing, by reason"},
+	{HANDSHAKES_UNTRUSTED, "weir_receiver_handshakes_failed_total", "untrusted", NULL},
+	{HANDSHAKES_WRONG_NAME, "weir_receiver_handshakes_failed_total", "name", NULL},
+	{HANDSHAKES_EXPIRED, "weir_receiver_handshakes_failed_total", "expired", NULL},
+	{HANDSHAKES_VERSION, "weir_receiver_handshakes_failed_total", "version", NULL},
+	{HANDSHAKES_REFUSED, "weir_receiver_handshakes_failed_total", "by_exporter", NULL},
+	{HANDSHAKES_FAILED, "weir_receiver_handshakes_failed_total", "other", NULL},
+	{HANDSHAKES_TIMED_OUT, "weir_receiver_handshakes_failed_total", "timeout", NULL},
+	{HANDSHAKES_CROWDED_OUT, "weir_receiver_handshakes_failed_total", "flood", NULL},
+	{HANDSHAKES_REFUSED_SOURCE, "weir_receiver_handshakes_failed_total", "source", NULL},
+	{COOKIES_ASKED, "weir_receiver_dtls_cookies_total", NULL,
+	 "first words of strangers that were answered with a cookie"},
+	{STRAY_RECORDS, "weir_receiver_dtls_stray_records_total", NULL, "records of no association"},
 };
 
 enum { COUNTERS = sizeof counters / sizeof counters[0] };

@@ -14,11 +14,12 @@ static bool only_files(const struct exporter_options *options)
 }
 
 /* A frame and its refusal are told within a second of each other: no flow may end sooner. */
-static void prepare_for_refusals(struct settings *settings, const struct logger *log)
+void device_prepare_settings(struct settings *settings, const struct logger *log)
 {
 	struct meter_options *m = &settings->meter;
 
-	if (settings->nflog_count == 0 && !settings->trace_rules)
+	if (settings->nflog_count == 0 && !settings->trace_rules && !settings->drop_reasons &&
+	    !settings->peer_check)
 		return;
 	m->max_denied = settings->max_denied;
 	if (m->idle_ns < NS_PER_S || m->linger_ns < NS_PER_S)
@@ -37,7 +38,8 @@ enum status device_init(struct device *device, struct settings *settings, const 
 	device->settings = settings;
 	device->log = *log;
 	device->domain_hold = -1;
-	prepare_for_refusals(settings, log);
+	device->asked = *settings;
+	device_prepare_settings(settings, log);
 	if (settings->exporter.domain == 0)
 		settings->exporter.domain =
 			only_files(&settings->exporter) ? 1 : domain_claim(&device->domain_hold);
@@ -59,11 +61,15 @@ void device_fini(struct device *device)
 
 		source->type->close(source);
 	}
+	rule_counters_close(device->rule_counters);
+	peer_check_free(device->peers);
+	device->peers = NULL;
 	meter_free(device->meter);
 	exporter_free(device->exporter);
 	if (device->domain_hold >= 0)
 		close(device->domain_hold);
 	device->meter = NULL;
+	device->rule_counters = NULL;
 	device->exporter = NULL;
 	device->domain_hold = -1;
 }
@@ -78,5 +84,8 @@ void device_update_control(struct device *device)
 	meter_statistics(device->meter, &control.meter);
 	if (device->source_count > 0) /* what others lose was seen by this one */
 		device->source[0]->type->statistics(device->source[0], &control.source);
+	if (device->rule_counters)
+		rule_counters_read(device->rule_counters, &device->points.rules);
+	device->points.rules.wall_ms = wall_ms(wall_now());
 	exporter_control(device->exporter, &control);
 }

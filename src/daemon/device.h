@@ -10,12 +10,19 @@
 #include "export/exporter.h"
 #include "meter/meter.h"
 #include "observe/point.h"
+#include "observe/rule_counters.h"
 #include "observe/source.h"
+#include "overlay/peer_check.h"
 
 enum { DEVICE_SOURCES_MAX = 4 };
 
+/* Where new settings come from: fill *out, which is complete then. false: they are not good, and the log says
+ * why. */
+typedef bool settings_reader(void *arg, struct settings *out);
+
 struct device {
-	const struct settings *settings; /* borrowed */
+	struct settings *settings; /* borrowed; a reload changes them */
+	struct settings asked;     /* … as they were before the device made its choices */
 	struct logger log;
 	struct point_table points;
 	struct meter *meter;
@@ -23,8 +30,12 @@ struct device {
 	uint32_t source_count;
 	struct packet_source *source[DEVICE_SOURCES_MAX]; /* the first sees all frames; the others tell of
 							     refused ones */
-	int domain_hold;                                  /* see domain_claim */
-	uint64_t reported_drops[DEVICE_SOURCES_MAX];      /* what the log has already told */
+	struct peer_check *peers;                         /* NULL: not asked for */
+	settings_reader *reader;                          /* NULL: settings cannot be read again */
+	void *reader_arg;
+	struct rule_counters *rule_counters;         /* of our own policy; NULL: they are not told */
+	int domain_hold;                             /* see domain_claim */
+	uint64_t reported_drops[DEVICE_SOURCES_MAX]; /* what the log has already told */
 };
 
 /* Make the meter and the exporter of `settings` (which must outlive the device). A domain of 0 is chosen
@@ -38,8 +49,17 @@ void device_fini(struct device *device);
  * and exported all the same. */
 MUST_CHECK enum status device_run_capture(struct device *device, const char *path, struct error *err);
 
-/* Meter live interfaces until SIGTERM or SIGINT, then export every open flow. */
+/* Meter live interfaces until SIGTERM or SIGINT, then export every open flow. SIGHUP: read the profile again.
+ */
 MUST_CHECK enum status device_run_live(struct device *device, struct error *err);
+
+/* Take new settings while running: what can change does, the flow table and the sessions that did not change
+ * stay; properties that wait for the next start are named in the log. Settings that are not good change
+ * nothing. */
+void device_reload(struct device *device);
+
+/* What differs between settings of one device and its log; between device.c and reload.c. */
+void device_prepare_settings(struct settings *settings, const struct logger *log);
 
 /* Hand the counters of meter and source to the exporter, for its options records. */
 void device_update_control(struct device *device);

@@ -9,11 +9,12 @@
 #include "daemon/device.h"
 
 enum {
-	TICK_MS = 250,          /* expiry and sending never wait longer */
-	BATCHES_PER_TURN = 64,  /* then signals and timers get their turn */
-	REFUSED_PER_BATCH = 4,  /* batches of refused frames for one of all frames */
-	LAST_WORDS_MS = 100,    /* for the kernel to tell of what was seen or refused just now */
-	CONTROL_EVERY_TICKS = 4 /* counters reach the exporter once a second */
+	TICK_MS = 250,           /* expiry and sending never wait longer */
+	BATCHES_PER_TURN = 64,   /* then signals and timers get their turn */
+	REFUSED_PER_BATCH = 4,   /* batches of refused frames for one of all frames */
+	LAST_WORDS_MS = 100,     /* for the kernel to tell of what was seen or refused just now */
+	CONTROL_EVERY_TICKS = 4, /* counters reach the exporter once a second */
+	ACKNOWLEDGED_MS = 5      /* to look again whether the collector has taken what is in flight */
 };
 
 struct live {
@@ -21,9 +22,11 @@ struct live {
 	uv_loop_t loop;
 	uv_poll_t packets[DEVICE_SOURCES_MAX];
 	bool failed[DEVICE_SOURCES_MAX]; /* a source of refused frames that goes on no more */
-	uv_timer_t tick;
-	uv_idle_t more; /* runs while the exporter has more to send than one turn takes */
-	uv_signal_t terminate, interrupt;
+	uv_timer_t tick, soon;
+	uv_poll_t collectors; /* connections that have room again, spoke or ended */
+	uv_idle_t more;       /* runs while the exporter has more to send than one turn takes */
+	uv_signal_t terminate, interrupt, hangup;
+	bool reload; /* at the next tick: a storm of signals is one reload */
 	struct packet_batch batch;
 	uint32_t ticks;
 	enum status status; /* of the first thing that failed */
@@ -31,6 +34,7 @@ struct live {
 };
 
 static void on_more(uv_idle_t *idle);
+static void on_soon(uv_timer_t *timer);
 
 /* Interfaces came, went or changed: close the flows of what is gone, tell the collectors. */
 static void take_events(struct device *device, struct packet_source *source)
@@ -52,11 +56,37 @@ static void serve_exporter(struct live *live)
 		uv_idle_start(&live->more, on_more);
 	else
 		uv_idle_stop(&live->more);
+	if (exporter_waits(live->device->exporter) && !uv_is_active((uv_handle_t *)&live->soon))
+		uv_timer_start(&live->soon, on_soon, ACKNOWLEDGED_MS, 0);
 }
 
 static void on_more(uv_idle_t *idle)
 {
 	serve_exporter(idle->data);
+}
+
+static void on_soon(uv_timer_t *timer)
+{
+	serve_exporter(timer->data);
+}
+
+static void on_collectors(uv_poll_t *handle, int status, int events)
+{
+	serve_exporter(handle->data);
+}
+
+/* Without it the tick must do. */
+static int start_collectors(struct live *live)
+{
+	const int fd = exporter_poll_fd(live->device->exporter);
+	int r;
+
+	live->soon.data = live->collectors.data = live;
+	r = uv_timer_init(&live->loop, &live->soon);
+	if (r < 0 || fd < 0)
+		return r;
+	r = uv_poll_init(&live->loop, &live->collectors, fd);
+	return r < 0 ? r : uv_poll_start(&live->collectors, UV_READABLE, on_collectors);
 }
 
 static enum status read_batch(struct live *live, struct packet_source *source)
@@ -68,6 +98,8 @@ static enum status read_batch(struct live *live, struct packet_source *source)
 	status = source->type->read(source, &live->batch, &live->error);
 	if (status != OK)
 		return status;
+	if (device->peers && source == device->source[0])
+		peer_check_batch(device->peers, &live->batch);
 	meter_observe(device->meter, &live->batch);
 	source->type->release(source, &live->batch);
 	return OK;
@@ -147,11 +179,13 @@ static void exclude_own_traffic(struct device *device)
 	struct packet_source *source = device->source[0];
 
 	for (uint32_t i = 0; source->type->exclude && i < exporter_session_count(device->exporter); i++) {
-		struct sockaddr_storage local, remote;
+		for (uint32_t n = 0; exporter_session_member(device->exporter, i, n); n++) {
+			struct sockaddr_storage local, remote;
 
-		if (exporter_session_addresses(device->exporter, i, &local, &remote))
-			(void)source->type->exclude(source, (struct sockaddr *)&local,
-						    (struct sockaddr *)&remote);
+			if (exporter_session_addresses(device->exporter, i, n, &local, &remote))
+				(void)source->type->exclude(source, (struct sockaddr *)&local,
+							    (struct sockaddr *)&remote);
+		}
 	}
 }
 
@@ -160,8 +194,13 @@ static void on_tick(uv_timer_t *timer)
 	struct live *live = timer->data;
 	struct device *device = live->device;
 
+	if (live->reload)
+		device_reload(device);
+	live->reload = false;
 	for (uint32_t i = 0; i < device->source_count; i++)
 		take_events(device, device->source[i]);
+	if (device->peers)
+		peer_check_tick(device->peers);
 	meter_advance(device->meter, mono_now(), wall_now().ns - mono_now().ns);
 	if (++live->ticks % CONTROL_EVERY_TICKS == 0) {
 		device_update_control(device);
@@ -177,6 +216,13 @@ static void on_signal(uv_signal_t *signal, int number)
 
 	log_info(&live->device->log, "%s: exporting the open flows", strsignal(number));
 	uv_stop(&live->loop);
+}
+
+static void on_hangup(uv_signal_t *signal, int number)
+{
+	struct live *live = signal->data;
+
+	live->reload = true;
 }
 
 static int start_polls(struct live *live)
@@ -199,13 +245,17 @@ static int start_handles(struct live *live)
 	int r;
 
 	live->tick.data = live->more.data = live->terminate.data = live->interrupt.data = live;
+	live->hangup.data = live;
 	if ((r = uv_timer_init(&live->loop, &live->tick)) < 0 ||
 	    (r = uv_idle_init(&live->loop, &live->more)) < 0 ||
 	    (r = uv_signal_init(&live->loop, &live->terminate)) < 0 ||
 	    (r = uv_signal_init(&live->loop, &live->interrupt)) < 0 || (r = start_polls(live)) < 0 ||
+	    (r = start_collectors(live)) < 0 ||
 	    (r = uv_timer_start(&live->tick, on_tick, TICK_MS, TICK_MS)) < 0 ||
 	    (r = uv_signal_start(&live->terminate, on_signal, SIGTERM)) < 0 ||
-	    (r = uv_signal_start(&live->interrupt, on_signal, SIGINT)) < 0)
+	    (r = uv_signal_start(&live->interrupt, on_signal, SIGINT)) < 0 ||
+	    (r = uv_signal_init(&live->loop, &live->hangup)) < 0 ||
+	    (r = uv_signal_start(&live->hangup, on_hangup, SIGHUP)) < 0)
 		return r;
 	return 0;
 }
@@ -283,6 +333,14 @@ static void group_list(const struct settings *settings, char *out, size_t size)
 					 settings->nflog_group[i]);
 }
 
+static void open_rule_counters(struct device *device)
+{
+	struct error err = {0};
+
+	if (rule_counters_open(&device->rule_counters, &err) != OK)
+		log_warn(&device->log, "rules are not told of: %s", err.text);
+}
+
 static enum status open_sources(struct device *device, struct error *err)
 {
 	char interfaces[SETTINGS_POINTS_MAX * (POINT_NAME_MAX + 1)], groups[NFLOG_GROUPS_MAX * 8];
@@ -300,11 +358,17 @@ static enum status open_sources(struct device *device, struct error *err)
 		return status;
 	device->source_count = 1;
 	group_list(device->settings, groups, sizeof groups);
+	if (device->settings->drop_reasons)
+		open_refused(device, &kfree_skb_source, NULL);
 	if (device->settings->trace_rules)
 		open_refused(device, &nft_trace_source, NULL);
 	if (device->settings->nflog_count > 0)
 		open_refused(device, &nflog_source, groups);
-	return OK;
+	if (device->source_count > 1) /* who may hear of refusals may read the counters too */
+		open_rule_counters(device);
+	return device->settings->peer_check
+		       ? peer_check_new(&device->peers, &device->points, &device->log, err)
+		       : OK;
 }
 
 enum status device_run_live(struct device *device, struct error *err)

@@ -51,6 +51,21 @@ static json_t *source_report(const struct device *device, uint32_t i)
 	return o;
 }
 
+static json_t *peers_report(const struct device *device)
+{
+	struct peer_check_statistics s;
+	json_t *o = json_object();
+
+	peer_check_statistics(device->peers, &s);
+	json_object_set_new(o, "noPeerFrames", number(s.no_peer));
+	json_object_set_new(o, "noEndpointFrames", number(s.no_endpoint));
+	json_object_set_new(o, "noSessionFrames", number(s.no_session));
+	json_object_set_new(o, "reads", number(s.reads));
+	json_object_set_new(o, "failedReads", number(s.failed_reads));
+	json_object_set_new(o, "peers", number(s.peers));
+	return o;
+}
+
 static json_t *denied_report(const struct device *device)
 {
 	struct meter_statistics m;
@@ -62,11 +77,14 @@ static json_t *denied_report(const struct device *device)
 	json_object_set_new(o, "repeatedReports", number(m.denied_repeated));
 	json_object_set_new(o, "overflowPackets", number(m.denied_overflow));
 	json_object_set_new(o, "unmatchedPackets", number(m.denied_unmatched));
+	json_object_set_new(o, "latePackets", number(m.denied_late));
 	json_object_set_new(o, "withdrawnFlows", number(m.withdrawn_flows));
 	json_object_set_new(o, "activeFlows", number(m.active_denied));
 	for (uint32_t i = 1; i < device->source_count; i++)
 		json_object_set_new(sources, device->source[i]->type->name, source_report(device, i));
 	json_object_set_new(o, "sources", sources);
+	if (device->peers)
+		json_object_set_new(o, "peerCheck", peers_report(device));
 	return o;
 }
 
@@ -79,6 +97,17 @@ static json_t *session_report(const struct device *device, uint32_t i)
 	exporter_session_statistics(device->exporter, i, &s);
 	endpoint_print(exporter_session_endpoint(device->exporter, i), name, sizeof name);
 	json_object_set_new(o, "collector", json_string(name));
+	if (exporter_session_member(device->exporter, i, 1)) {
+		json_t *members = json_array();
+		const struct endpoint *e;
+
+		for (uint32_t n = 0; (e = exporter_session_member(device->exporter, i, n)); n++) {
+			endpoint_print(e, name, sizeof name);
+			json_array_append_new(members, json_string(name));
+		}
+		json_object_set_new(o, "group", members);
+		json_object_set_new(o, "switches", number(s.switches));
+	}
 	json_object_set_new(o, "messages", number(s.messages));
 	json_object_set_new(o, "octets", number(s.octets));
 	json_object_set_new(o, "dataRecords", number(s.data_records));
@@ -88,6 +117,11 @@ static json_t *session_report(const struct device *device, uint32_t i)
 	json_object_set_new(o, "notSentOctets", number(s.not_sent_octets));
 	json_object_set_new(o, "errors", number(s.errors));
 	json_object_set_new(o, "templateRefreshes", number(s.template_refreshes));
+	json_object_set_new(o, "spooledFlows", number(s.spooled_flows));
+	json_object_set_new(o, "replayedFlows", number(s.replayed_flows));
+	json_object_set_new(o, "spoolOctets", number(s.spool_octets));
+	json_object_set_new(o, "spoolFilesSetAside", number(s.spool_set_aside));
+	json_object_set_new(o, "spoolFailures", number(s.spool_failures));
 	return o;
 }
 
@@ -97,7 +131,7 @@ void device_report(const struct device *device, FILE *out)
 
 	json_object_set_new(o, "source", source_report(device, 0));
 	json_object_set_new(o, "meter", meter_report(device));
-	if (device->source_count > 1)
+	if (device->source_count > 1 || device->peers)
 		json_object_set_new(o, "denied", denied_report(device));
 	for (uint32_t i = 0; i < exporter_session_count(device->exporter); i++)
 		json_array_append_new(collectors, session_report(device, i));

@@ -14,7 +14,6 @@
 enum { PACE_MESSAGES = 8 };
 
 #define FLOW_TEMPLATES_ALLOWED ((1ULL << FLOW_LAYOUT_ALLOWED) - 1)
-#define DENIED_TEMPLATES       (FLOW_TEMPLATES & ~FLOW_TEMPLATES_ALLOWED)
 #define OPTIONS_TEMPLATES      (((1ULL << OPTIONS_COUNT) - 1) << FLOW_LAYOUT_COUNT)
 #define ELEMENTS_TEMPLATE                                                                                    \
 	(1ULL << (FLOW_LAYOUT_COUNT + OPTIONS_ELEMENTS)) /* where there is one to tell of                    \
@@ -22,6 +21,9 @@ enum { PACE_MESSAGES = 8 };
 #define SINGLE_OPTIONS                                                                                       \
 	(1U << OPTIONS_METERING_STATISTICS | 1U << OPTIONS_METERING_RELIABILITY |                            \
 	 1U << OPTIONS_EXPORTING_RELIABILITY | 1U << OPTIONS_EXPORTER)
+
+/* Where there is something to tell: their templates are not sent before. */
+#define RULES_TEMPLATE (1ULL << (FLOW_LAYOUT_COUNT + OPTIONS_RULES))
 
 void session_interfaces_due(struct session *s, const struct session_context *context)
 {
@@ -33,7 +35,9 @@ void session_options_due(struct session *s, const struct session_context *contex
 {
 	s->due.options = SINGLE_OPTIONS;
 	s->due.flow_keys = s->announced & FLOW_TEMPLATES;
-	s->due.elements = s->announced & DENIED_TEMPLATES ? 0 : ELEMENTS_DONE;
+	s->due.rule = 0;
+	s->due.rule_end = context->points ? context->points->rules.count : 0;
+	s->due.elements = s->announced & context->own_templates || s->due.rule_end ? 0 : ELEMENTS_DONE;
 	s->fresh_keys = 0;
 	session_interfaces_due(s, context);
 }
@@ -56,15 +60,15 @@ static void start(struct session *s, const struct session_context *context, stru
 	s->refreshed_at = s->options_at = t.now.ns;
 	s->generation = s->transport->type->generation(s->transport);
 	s->due.elements = ELEMENTS_DONE;
-	s->due.templates |= (OPTIONS_TEMPLATES & ~ELEMENTS_TEMPLATE) | (s->file ? FLOW_TEMPLATES_ALLOWED : 0);
+	s->due.templates |= (OPTIONS_TEMPLATES & ~ELEMENTS_TEMPLATE & ~RULES_TEMPLATE) |
+			    (s->file ? FLOW_TEMPLATES_ALLOWED : 0);
 	if (s->file)
 		session_interfaces_due(s, context);
 	else
 		session_options_due(s, context);
 }
 
-/* A new connection knows nothing of the one before (RFC 7011 8.1). */
-static void restart(struct session *s, const struct session_context *context, struct moment t)
+void session_restart(struct session *s, const struct session_context *context, struct moment t)
 {
 	session_flights_broken(s, context, t.wall);
 	s->announced = s->settled = s->fresh_keys = 0;
@@ -88,14 +92,14 @@ void control_check_timers(struct session *s, const struct session_context *conte
 	if (is_due(s->credit_at, PACE_NS, t)) {
 		s->credit_at = t.now.ns;
 		s->credit = PACE_MESSAGES;
-		if (s->fresh_keys & DENIED_TEMPLATES)
+		if (s->fresh_keys & context->own_templates)
 			s->due.elements = 0;
 		s->due.flow_keys |= s->fresh_keys; /* those of several new templates in one message */
 		s->fresh_keys = 0;
 	}
 	const uint32_t generation = s->transport->type->generation(s->transport);
 	if (generation != s->generation && reliable) {
-		restart(s, context, t);
+		session_restart(s, context, t);
 		return;
 	}
 	if (!s->started || s->statistics.messages == 0) {
@@ -121,8 +125,9 @@ bool control_is_due(const struct session *s, bool last)
 {
 	const struct due *d = &s->due;
 
-	return d->templates || ((last || s->credit) && (d->options || d->flow_keys || d->point < d->end ||
-							d->elements != ELEMENTS_DONE));
+	return d->templates ||
+	       ((last || s->credit) && (d->options || d->flow_keys || d->point < d->end ||
+					d->rule < d->rule_end || d->elements != ELEMENTS_DONE));
 }
 
 /* The session's own part of what options records say. */
@@ -219,6 +224,29 @@ static enum status put_due_interfaces(const struct session *s, const struct sess
 	return OK;
 }
 
+static enum status put_due_rules(const struct session *s, const struct session_context *context,
+				 struct outgoing *out, struct due *due, struct options_facts *facts)
+{
+	const struct rule_table *rules = context->points ? &context->points->rules : NULL;
+
+	for (; due->rule < due->rule_end && rules && due->rule < rules->count; due->rule++) {
+		const struct rule_count *r = &rules->rule[due->rule];
+
+		facts->rule_action = r->action;
+		facts->rule_source = r->source;
+		facts->rule_direction = r->direction;
+		facts->rule_packets = r->packets;
+		facts->rule_octets = r->octets;
+		facts->rule_ms = (uint64_t)rules->wall_ms;
+		memcpy(facts->rule, r->name, sizeof facts->rule);
+		const enum status st = put_options(s, context, out, OPTIONS_RULES, facts);
+		if (st != OK)
+			return st;
+	}
+	due->rule = due->rule_end; /* there may be fewer by now */
+	return OK;
+}
+
 /* RFC 5610: only where a template has one. */
 static enum status put_due_elements(const struct session *s, const struct session_context *context,
 				    struct outgoing *out, struct due *due, struct options_facts *facts)
@@ -243,6 +271,7 @@ static uint64_t missing_templates(const struct session *s, const struct due *due
 
 	kinds |= due->flow_keys ? 1ULL << OPTIONS_FLOW_KEYS : 0;
 	kinds |= due->point < due->end ? 1ULL << OPTIONS_INTERFACES : 0;
+	kinds |= due->rule < due->rule_end ? 1ULL << OPTIONS_RULES : 0;
 	kinds |= due->elements != ELEMENTS_DONE ? 1ULL << OPTIONS_ELEMENTS : 0;
 	return (kinds << FLOW_LAYOUT_COUNT) & ~s->announced;
 }
@@ -264,7 +293,8 @@ static void build(const struct session *s, const struct session_context *context
 	add_session_facts(s, &facts);
 	if (put_due_singles(s, context, out, due, &facts) == OK &&
 	    put_due_keys(s, context, out, due, &facts) == OK &&
-	    put_due_elements(s, context, out, due, &facts) == OK)
+	    put_due_elements(s, context, out, due, &facts) == OK &&
+	    put_due_rules(s, context, out, due, &facts) == OK)
 		(void)!put_due_interfaces(s, context, out, due, &facts);
 }
 

@@ -1,9 +1,12 @@
 #include "export/exporter.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
-#include "export/session.h"
+#include "export/exporter_state.h"
 #include "ie/ie.h"
 
 /* One turn's share of each collector: 64 messages of 1400 octets are about 0.3 ms of system calls, well under
@@ -22,18 +25,6 @@ enum {
 /* At the end a collector that takes nothing is waited for, but not for ever. */
 #define FINISH_WAIT_NS (2 * NS_PER_S)
 
-struct exporter {
-	struct session_context context;
-	struct moment last; /* given to the last service: what files are told */
-	struct moment real; /* what collectors over the network are told */
-	uint32_t session_count;
-	bool busy;
-	bool waited_in_vain; /* for collectors that take nothing: not again before they take something */
-	bool told_enterprise;
-	void *ring_memory;
-	struct session *session[COLLECTOR_MAX];
-};
-
 /* Header, the largest template in its set, the largest record in its set. */
 static size_t smallest_message(const struct session_context *context)
 {
@@ -50,7 +41,7 @@ static size_t smallest_message(const struct session_context *context)
 	return IPFIX_HEADER_LENGTH + 2 * IPFIX_SET_HEADER_LENGTH + template + record;
 }
 
-static enum status check_options(const struct exporter_options *o, size_t smallest, struct error *err)
+enum status exporter_check_options(const struct exporter_options *o, size_t smallest, struct error *err)
 {
 	if (o->collector_count > COLLECTOR_MAX)
 		return error_set(err, ERR_LIMIT, "%u collectors; allowed: %d", o->collector_count,
@@ -77,19 +68,32 @@ static enum status make_ring(struct exporter *e, uint32_t wanted, struct error *
 	return OK;
 }
 
+uint32_t exporter_group_length(const struct exporter_options *o, uint32_t first)
+{
+	uint32_t n = 1;
+
+	while (o->group[first] && first + n < o->collector_count && o->group[first + n] == o->group[first])
+		n++;
+	return n;
+}
+
 static enum status open_sessions(struct exporter *e, struct error *err)
 {
 	const struct exporter_options *o = &e->context.options;
 
-	for (uint32_t i = 0; i < o->collector_count; i++) {
-		struct session *s = e->session[i] = calloc(1, sizeof *s);
+	for (uint32_t i = 0; i < o->collector_count; i += exporter_group_length(o, i)) {
+		struct session *s = e->session[e->session_count] = calloc(1, sizeof *s);
 
 		if (!s)
 			return error_set(err, ERR_MEMORY, "exporter: no memory for a session");
 		e->session_count++;
-		const enum status st = session_open(s, &e->context, &o->collector[i], err);
+		const enum status st =
+			session_open(s, &e->context, &o->collector[i], exporter_group_length(o, i), err);
 		if (st != OK)
 			return st;
+		const enum status spool = session_open_spool(s, &e->context, err);
+		if (spool != OK)
+			return spool;
 	}
 	return OK;
 }
@@ -99,8 +103,12 @@ static void use_enterprise(struct exporter *e)
 	uint32_t *pen = &e->context.options.enterprise;
 
 	*pen = *pen ? *pen : WEIR_PEN;
-	for (uint32_t i = 0; i < TEMPLATE_COUNT; i++)
+	for (uint32_t i = 0; i < TEMPLATE_COUNT; i++) {
+		for (uint32_t n = 0; n < e->context.layout[i].field_count; n++)
+			e->context.own_templates |= (uint64_t)(e->context.layout[i].field[n].pen == WEIR_PEN)
+						    << i;
 		layout_use_enterprise(&e->context.layout[i], *pen);
+	}
 	e->context.facts.enterprise = *pen;
 }
 
@@ -111,6 +119,7 @@ enum status exporter_new(struct exporter **out, const struct exporter_options *o
 
 	if (!e)
 		return error_set(err, ERR_MEMORY, "exporter: out of memory");
+	e->watch = epoll_create1(EPOLL_CLOEXEC); /* without it ticks must do */
 	e->context.options = *options;
 	e->context.points = points;
 	e->context.log = log;
@@ -120,7 +129,7 @@ enum status exporter_new(struct exporter **out, const struct exporter_options *o
 	options_make(e->context.layout + FLOW_LAYOUT_COUNT);
 	use_enterprise(e);
 	e->context.smallest_message = smallest_message(&e->context);
-	enum status st = check_options(options, e->context.smallest_message, err);
+	enum status st = exporter_check_options(options, e->context.smallest_message, err);
 	if (st == OK)
 		st = make_ring(e, options->ring_octets, err);
 	if (st == OK)
@@ -141,6 +150,8 @@ void exporter_free(struct exporter *e)
 		session_close(e->session[i]);
 		free(e->session[i]);
 	}
+	if (e->watch >= 0)
+		close(e->watch);
 	free(e->ring_memory);
 	free(e);
 }
@@ -161,9 +172,48 @@ static void set_time(struct exporter *e, struct mono_ns now, struct wall_ns wall
 	e->real = e->context.options.packet_time ? (struct moment){mono_now(), wall_now()} : e->last;
 }
 
-static const struct moment *time_of(const struct exporter *e, const struct session *s)
+const struct moment *exporter_time_of(const struct exporter *e, const struct session *s)
 {
 	return s->file ? &e->last : &e->real;
+}
+
+static bool is_up(const struct transport *t)
+{
+	return t->type->state && t->type->state(t) == TRANSPORT_UP;
+}
+
+/* Be woken by what happens to the session's connection; by room to write only while there is none. A
+ * descriptor that was closed has left the set by itself; one that came back under the same number is new to
+ * it. */
+static void watch(const struct exporter *e, struct session *s, bool blocked)
+{
+	const int fd = s->transport->type->poll_fd(s->transport);
+	struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET | (blocked ? EPOLLOUT : 0U)};
+
+	if (fd < 0 || e->watch < 0)
+		return;
+	if (epoll_ctl(e->watch, EPOLL_CTL_ADD, fd, &event) < 0 && errno == EEXIST &&
+	    s->watched != event.events)
+		epoll_ctl(e->watch, EPOLL_CTL_MOD, fd, &event);
+	s->watched = event.events;
+}
+
+static void clear_watch(const struct exporter *e)
+{
+	struct epoll_event events[COLLECTOR_MAX];
+
+	if (e->watch >= 0)
+		epoll_wait(e->watch, events, COLLECTOR_MAX, 0);
+}
+
+int exporter_poll_fd(const struct exporter *e)
+{
+	return e->watch;
+}
+
+bool exporter_waits(const struct exporter *e)
+{
+	return e->waits;
 }
 
 void exporter_service(struct exporter *e, struct mono_ns now, struct wall_ns wall)
@@ -171,11 +221,16 @@ void exporter_service(struct exporter *e, struct mono_ns now, struct wall_ns wal
 	if (!e->context.facts.started_ms)
 		e->context.facts.started_ms = (uint64_t)wall_ms(wall);
 	set_time(e, now, wall);
-	e->busy = false;
+	e->busy = e->waits = false;
+	clear_watch(e);
 	for (uint32_t i = 0; i < e->session_count; i++) {
-		if (session_turn(e->session[i], &e->context, *time_of(e, e->session[i]), MESSAGES_PER_TURN,
-				 false) == TURN_MORE)
-			e->busy = true;
+		struct session *s = e->session[i];
+		const enum turn turn =
+			session_turn(s, &e->context, *exporter_time_of(e, s), MESSAGES_PER_TURN, false);
+
+		e->busy |= turn == TURN_MORE;
+		e->waits |= turn == TURN_BLOCKED && s->flights.count > 0 && is_up(s->transport);
+		watch(e, s, turn == TURN_BLOCKED);
 	}
 	release_ring(e);
 }
@@ -232,11 +287,16 @@ static void make_room(struct exporter *e, const struct flow_record *newest)
 	if (has_share(ring, share))
 		e->waited_in_vain = false;
 	wait_for_collectors(e, share);
+	for (uint32_t i = 0; i < e->session_count && !has_share(ring, share); i++) {
+		if (e->session[i]->spool)
+			session_spill(e->session[i], &e->context, *exporter_time_of(e, e->session[i]), true);
+	}
+	release_ring(e);
 	if (has_share(ring, share))
 		return;
 	for (uint32_t i = 0; i < e->session_count; i++)
 		session_give_up(e->session[i], &e->context, ring_tail(ring) + share,
-				time_of(e, e->session[i])->wall);
+				exporter_time_of(e, e->session[i])->wall);
 	release_ring(e);
 }
 
@@ -272,7 +332,7 @@ void exporter_put(void *exporter, const struct flow_record *record)
 	if (!at) {
 		for (uint32_t i = 0; i < e->session_count; i++)
 			session_count_lost(e->session[i], &e->context, 1, record->packets, record->octets,
-					   time_of(e, e->session[i])->wall);
+					   exporter_time_of(e, e->session[i])->wall);
 		return;
 	}
 	const size_t length = encode(e, layout, record, at);
@@ -325,7 +385,7 @@ enum ending { ENDING_RECORDS, ENDING_OPTIONS, ENDED };
 static bool end_session(struct exporter *e, struct session *s, enum ending *ending)
 {
 	const uint64_t before = s->statistics.messages;
-	const enum turn turn = session_turn(s, &e->context, *time_of(e, s), MESSAGES_PER_TURN, true);
+	const enum turn turn = session_turn(s, &e->context, *exporter_time_of(e, s), MESSAGES_PER_TURN, true);
 
 	if (turn == TURN_IDLE && *ending == ENDING_RECORDS) {
 		session_options_due(s, &e->context);
@@ -385,10 +445,14 @@ enum status exporter_finish(struct exporter *e, struct mono_ns now, struct wall_
 		const struct transport_type *type = s->transport->type;
 		enum status st = OK;
 
-		session_abandon(s, &e->context, time_of(e, s)->wall);
+		session_abandon(s, &e->context, exporter_time_of(e, s)->wall);
 		if (s->statistics.not_sent_flows)
 			log_warn(e->context.log, "collector %s: %llu flow records were not sent",
 				 s->endpoint.host, (unsigned long long)s->statistics.not_sent_flows);
+		if (s->spool && !spool_is_empty(s->spool))
+			log_info(e->context.log,
+				 "collector %s: flow records wait in the spool for the next start",
+				 s->endpoint.host);
 		if (s->file && *s->failure.text)
 			st = error_set(result == OK ? err : NULL, ERR_SYSTEM, "%s", s->failure.text);
 		else if (type->flush)
@@ -406,8 +470,17 @@ uint32_t exporter_session_count(const struct exporter *e)
 
 void exporter_session_statistics(const struct exporter *e, uint32_t session, struct session_statistics *out)
 {
-	*out = e->session[session]->statistics;
-	out->errors = e->session[session]->transport->errors;
+	const struct session *s = e->session[session];
+	struct spool_statistics spool = {0};
+
+	if (s->spool)
+		spool_statistics(s->spool, &spool);
+	*out = s->statistics;
+	out->errors = group_errors(&s->group);
+	out->spooled_flows = spool.written;
+	out->spool_octets = spool.octets;
+	out->spool_set_aside = spool.set_aside;
+	out->spool_failures = spool.failures;
 }
 
 const struct endpoint *exporter_session_endpoint(const struct exporter *e, uint32_t session)
@@ -415,10 +488,17 @@ const struct endpoint *exporter_session_endpoint(const struct exporter *e, uint3
 	return &e->session[session]->endpoint;
 }
 
-bool exporter_session_addresses(const struct exporter *e, uint32_t session, struct sockaddr_storage *local,
-				struct sockaddr_storage *remote)
+const struct endpoint *exporter_session_member(const struct exporter *e, uint32_t session, uint32_t member)
 {
-	const struct transport *t = e->session[session]->transport;
+	const struct group *g = &e->session[session]->group;
 
-	return t->type->addresses(t, local, remote);
+	return member < g->count ? &g->member[member].endpoint : NULL;
+}
+
+bool exporter_session_addresses(const struct exporter *e, uint32_t session, uint32_t member,
+				struct sockaddr_storage *local, struct sockaddr_storage *remote)
+{
+	const struct transport *t = e->session[session]->group.member[member].transport;
+
+	return t && t->type->addresses(t, local, remote);
 }

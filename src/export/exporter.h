@@ -13,11 +13,17 @@
 #include "observe/source.h"
 #include "transport/transport.h"
 
-enum { COLLECTOR_MAX = 16 };
+enum { COLLECTOR_MAX = 16, SPOOL_PATH_MAX = 256 };
 
 struct exporter_options {
 	struct endpoint collector[COLLECTOR_MAX];
+	uint8_t group[COLLECTOR_MAX]; /* 0: by itself; else its failover group: neighbours with the same
+					 number, the first is the primary */
 	uint32_t collector_count;
+	int64_t failover_hold_ns;           /* a better member that is back is left alone for so long */
+	char spool_folder[SPOOL_PATH_MAX];  /* empty: no spool */
+	uint64_t spool_size;                /* octets, of each collector or group */
+	uint32_t spool_rate;                /* flow records a second that come back; 0: no bound */
 	uint32_t domain;                    /* Observation Domain ID */
 	uint32_t enterprise;                /* Private Enterprise Number of our own elements; 0: WEIR_PEN */
 	int64_t template_refresh_ns;        /* UDP: all templates again at least this often (0: 60 s) … */
@@ -52,6 +58,11 @@ struct session_statistics {
 	int64_t first_not_sent_ms, last_not_sent_ms;                /* 0: never */
 	uint64_t errors; /* sends that failed (ICMP refusal, no route …) */
 	uint64_t template_refreshes;
+	uint64_t switches;                        /* of a failover group, from one member to another */
+	uint64_t spooled_flows;                   /* written to the spool … */
+	uint64_t replayed_flows;                  /* … and sent from there, also what earlier runs wrote */
+	uint64_t spool_octets;                    /* now */
+	uint64_t spool_set_aside, spool_failures; /* files that were not believed; writes that failed */
 };
 
 struct exporter;
@@ -78,6 +89,22 @@ void exporter_service(struct exporter *exporter, struct mono_ns now, struct wall
  * sources, then call it again without waiting. */
 bool exporter_busy(const struct exporter *exporter);
 
+/* A descriptor that is readable when a collector's connection wants exporter_service: it has room again,
+ * spoke or ended. Each service empties it. -1: there is none. The exporter's. */
+int exporter_poll_fd(const struct exporter *exporter);
+
+/* Records wait for what no descriptor tells: that the peer acknowledges what is in flight. Call
+ * exporter_service again within milliseconds. */
+bool exporter_waits(const struct exporter *exporter);
+
+/* Go on with other options: sessions whose collectors and settings did not change are left as they are,
+ * others end, in order, or begin. A session that is made anew because of its settings takes over what waits
+ * for it. What is said of records (domain, enterprise number, …), ring and packet_time stay as they were. On
+ * an error nothing has changed.
+ */
+MUST_CHECK enum status exporter_reload(struct exporter *exporter, const struct exporter_options *options,
+				       struct error *err);
+
 /* Send everything that is left, with a last set of statistics, whatever the timers say. Over a file an error
  * that cost records is answered here. A collector that takes nothing is waited for two seconds at most. */
 MUST_CHECK enum status exporter_finish(struct exporter *exporter, struct mono_ns now, struct wall_ns wall,
@@ -85,12 +112,19 @@ MUST_CHECK enum status exporter_finish(struct exporter *exporter, struct mono_ns
 
 void exporter_free(struct exporter *exporter);
 
+/* A session is a collector or a failover group. */
 uint32_t exporter_session_count(const struct exporter *exporter);
 void exporter_session_statistics(const struct exporter *exporter, uint32_t session,
 				 struct session_statistics *out);
+
+/* The member in use. */
 const struct endpoint *exporter_session_endpoint(const struct exporter *exporter, uint32_t session);
 
-/* Local and remote address of a session, to keep its own traffic out of the meter. false: not known (yet), or
- * a file. */
-bool exporter_session_addresses(const struct exporter *exporter, uint32_t session,
+/* All of them, in order of priority; NULL behind the last. */
+const struct endpoint *exporter_session_member(const struct exporter *exporter, uint32_t session,
+					       uint32_t member);
+
+/* Local and remote address of a member of a session, to keep its own traffic out of the meter. false: not
+ * known (yet), or a file. */
+bool exporter_session_addresses(const struct exporter *exporter, uint32_t session, uint32_t member,
 				struct sockaddr_storage *local, struct sockaddr_storage *remote);

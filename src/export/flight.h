@@ -9,8 +9,9 @@
 enum { FLIGHT_MAX = 1024 }; /* messages; then the session waits */
 
 struct flight {
-	uint64_t mark;     /* delivery.taken after the message */
-	uint64_t ring_end; /* position behind its last record */
+	uint64_t mark; /* delivery.taken after the message */
+	uint64_t end;  /* position behind its last record, in the ring or the spool */
+	bool spooled;
 	uint32_t flows;
 	bool lost; /* the transport gave it up */
 	uint64_t packets, octets;

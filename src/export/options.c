@@ -14,6 +14,14 @@ enum { ROWS_MAX = 8 };
 	FIELD_ROW(struct options_facts, name, member, length, FORM_NUMBER, false, FOR_ALL)
 #define STRING(name, member)                                                                                 \
 	FIELD_ROW(struct options_facts, name, member, FIELD_VARIABLE, FORM_TEXT, false, FOR_ALL)
+/* A scope that is an element of our own. */
+#define OUR_SCOPE(name, member, octets, how)                                                                 \
+	{                                                                                                    \
+		.element = IE_##name, .length = (octets), .pen = WEIR_PEN,                                   \
+		.offset = offsetof(struct options_facts, member),                                            \
+		.size = sizeof(((struct options_facts *)0)->member), .form = (how), .key = true,             \
+		.applies = FOR_ALL                                                                           \
+	}
 
 static const struct {
 	const char *name;
@@ -67,6 +75,14 @@ static const struct {
 			       VALUE(informationElementRangeBegin, element_begin, 8),
 			       VALUE(informationElementRangeEnd, element_end, 8),
 			       STRING(informationElementName, name)}},
+	[OPTIONS_RULES] = {"Rules of this host, and what they met",
+			   4,
+			   {OUR_SCOPE(ruleAction, rule_action, 1, FORM_NUMBER),
+			    OUR_SCOPE(ruleName, rule, FIELD_VARIABLE, FORM_TEXT),
+			    SCOPE(flowDirection, rule_direction, 1),
+			    OUR_SCOPE(ruleCountSource, rule_source, 1, FORM_NUMBER),
+			    VALUE(packetTotalCount, rule_packets, 8), VALUE(octetTotalCount, rule_octets, 8),
+			    VALUE(observationTimeMilliseconds, rule_ms, 8)}},
 };
 
 void options_make(struct layout out[static OPTIONS_COUNT])

@@ -14,6 +14,7 @@ enum options_kind {
 	OPTIONS_FLOW_KEYS,             /* 4.4: one record per template in use */
 	OPTIONS_INTERFACES,            /* one record per observation point */
 	OPTIONS_ELEMENTS,              /* RFC 5610: one record per element of our own */
+	OPTIONS_RULES,                 /* one record per rule and direction: how often it was met */
 	OPTIONS_COUNT,
 };
 
@@ -37,6 +38,9 @@ struct options_facts {
 	uint8_t element_type, element_semantics;
 	uint16_t element_units;
 	uint64_t element_begin, element_end;
+	uint8_t rule_action, rule_source, rule_direction;
+	uint64_t rule_packets, rule_octets, rule_ms;
+	char rule[RULE_NAME_MAX];
 };
 
 void options_make(struct layout out[static OPTIONS_COUNT]);

@@ -16,7 +16,7 @@ static void log_lossy(struct session *s, const struct session_context *context, 
 	if (s->lossy)
 		return;
 	s->lossy = true;
-	endpoint_print(&s->endpoint, name, sizeof name);
+	session_name(s, name, sizeof name);
 	log_warn(context->log,
 		 "collector %s: records are given up: %s; they are counted and show in the sequence", name,
 		 why);
@@ -52,8 +52,7 @@ void session_begin_message(const struct session *s, struct outgoing *out)
 	out->templates = 0;
 }
 
-/* Begin the data message again at the first record that was not sent. */
-static void restart_data(struct session *s)
+void session_restart_data(struct session *s)
 {
 	session_begin_message(s, &s->data);
 	s->built_to = s->taken_to;
@@ -67,11 +66,19 @@ static void flight_lost(struct session *s, const struct session_context *context
 	count_not_sent(s, context, f->flows, f->packets, f->octets, wall);
 }
 
-/* Learn how far the messages in flight have come. */
-static void confirm_flights(struct session *s, const struct session_context *context, struct wall_ns wall)
+static void arrived(struct session *s, const struct flight *f, uint64_t *spooled)
+{
+	if (f->spooled)
+		*spooled = f->end;
+	else if (f->end > s->sent_to)
+		s->sent_to = f->end;
+}
+
+void session_confirm_flights(struct session *s, const struct session_context *context, struct wall_ns wall)
 {
 	const struct flight *f;
 	struct delivery d;
+	uint64_t spooled = 0;
 
 	if (s->flights.count == 0)
 		return;
@@ -87,9 +94,15 @@ static void confirm_flights(struct session *s, const struct session_context *con
 			flight_lost(s, context, f, wall);
 		else
 			s->statistics.flow_records += f->flows;
-		if (f->ring_end > s->sent_to)
-			s->sent_to = f->ring_end;
+		arrived(s, f, &spooled);
 	}
+	if (spooled)
+		spool_confirm(s->spool, spooled);
+}
+
+static bool is_let_go(const struct session *s, const struct flight *f)
+{
+	return f->end <= (f->spooled ? spool_confirmed(s->spool) : s->sent_to);
 }
 
 void session_flights_broken(struct session *s, const struct session_context *context, struct wall_ns wall)
@@ -97,22 +110,24 @@ void session_flights_broken(struct session *s, const struct session_context *con
 	const struct flight *f;
 
 	while ((f = flight_pop(&s->flights, UINT64_MAX))) {
-		if (f->ring_end <= s->sent_to)
+		if (is_let_go(s, f))
 			flight_lost(s, context, f, wall);
 	}
+	if (s->spool)
+		spool_rewind(s->spool);
 	s->taken_to = s->sent_to;
-	restart_data(s);
+	session_restart_data(s);
 }
 
 /* Room in the ring is needed: let go of records in flight. They may still arrive, so they are counted when
  * that is known. */
-static void release_flights(struct session *s, uint64_t until)
+void session_release_flights(struct session *s, uint64_t until)
 {
 	for (uint32_t i = 0; i < s->flights.count && s->sent_to < until; i++) {
 		const struct flight *f = flight_at(&s->flights, i);
 
-		if (f->ring_end > s->sent_to)
-			s->sent_to = f->ring_end;
+		if (!f->spooled && f->end > s->sent_to)
+			s->sent_to = f->end;
 	}
 }
 
@@ -123,7 +138,7 @@ void session_give_up(struct session *s, const struct session_context *context, u
 	struct ring_view v;
 	enum status st = OK;
 
-	release_flights(s, until);
+	session_release_flights(s, until);
 	while (s->sent_to < until && (st = ring_peek(context->ring, s->sent_to, &v)) == OK) {
 		flows++;
 		packets += v.packets;
@@ -134,7 +149,7 @@ void session_give_up(struct session *s, const struct session_context *context, u
 		s->sent_to = ring_head(context->ring);
 	if (s->taken_to < s->sent_to)
 		s->taken_to = s->sent_to;
-	restart_data(s);
+	session_restart_data(s);
 	session_count_lost(s, context, flows, packets, octets, wall);
 }
 
@@ -142,7 +157,9 @@ void session_abandon(struct session *s, const struct session_context *context, s
 {
 	const struct flight *f;
 
-	confirm_flights(s, context, wall);
+	session_confirm_flights(s, context, wall);
+	if (s->spool)
+		session_spill(s, context, (struct moment){mono_now(), wall}, true);
 	session_give_up(s, context, ring_head(context->ring), wall);
 	while ((f = flight_pop(&s->flights, UINT64_MAX)))
 		flight_lost(s, context, f, wall);
@@ -258,18 +275,21 @@ static enum status fill(struct session *s, const struct session_context *context
 	return END;
 }
 
-/* The transport has the data message. */
-static void taken(struct session *s)
+void session_taken(struct session *s, struct flight *records)
 {
-	s->taken_to = s->built_to;
-	if (!s->transport->type->delivery) {
-		s->sent_to = s->taken_to;
-		s->statistics.flow_records += s->building.flows;
+	uint64_t spooled = 0;
+
+	if (!records->spooled)
+		s->taken_to = records->end;
+	if (s->transport->type->delivery) {
+		records->mark = s->transport->type->delivery(s->transport).taken;
+		flight_push(&s->flights, records);
 		return;
 	}
-	s->building.mark = s->transport->type->delivery(s->transport).taken;
-	s->building.ring_end = s->taken_to;
-	flight_push(&s->flights, &s->building);
+	s->statistics.flow_records += records->flows;
+	arrived(s, records, &spooled);
+	if (spooled)
+		spool_confirm(s->spool, spooled);
 }
 
 /* OK: the message is gone, one way or the other. AGAIN: the transport takes nothing now. */
@@ -284,19 +304,23 @@ static enum status send_data(struct session *s, const struct session_context *co
 		return OK;
 	}
 	if (st == OK) {
-		taken(s);
+		s->building.end = s->built_to;
+		session_taken(s, &s->building);
 		s->messages_since++;
 	}
-	restart_data(s); /* after ERR_LIMIT: the same records in smaller messages */
+	session_restart_data(s); /* after ERR_LIMIT: the same records in smaller messages */
 	return OK;
 }
 
 enum turn session_turn(struct session *s, const struct session_context *context, struct moment t,
 		       uint32_t budget, bool last)
 {
-	confirm_flights(s, context, t.wall); /* what service ends is known in full next time */
+	session_confirm_flights(s, context, t.wall); /* what service ends is known in full next time */
 	if (s->transport->type->service)
 		s->transport->type->service(s->transport);
+	session_failover(s, context, t);
+	if (s->spool)
+		session_spill(s, context, t, false);
 	control_check_timers(s, context, t);
 	while (budget-- > 0) {
 		if (s->transport->type->message_limit(s->transport) < context->smallest_message)
@@ -306,50 +330,23 @@ enum turn session_turn(struct session *s, const struct session_context *context,
 				return TURN_BLOCKED;
 			continue;
 		}
+		if (!last && (s->group.returning || t.now.ns < s->group.trial_until))
+			return TURN_BLOCKED;
 		if (message_is_empty(&s->data.writer))
-			restart_data(s); /* the limit may have moved since */
+			session_restart_data(s); /* the limit may have moved since */
 		const enum status filled = fill(s, context, t);
 		if (filled == AGAIN) /* a template goes first; this message waits for its record */
 			continue;
-		if (message_is_empty(&s->data.writer))
-			return last && s->flights.count ? TURN_BLOCKED : TURN_IDLE;
-		if (filled == END && !last && t.now.ns - s->data_since < DATA_WAIT_NS)
-			return TURN_IDLE;
+		const bool waits = filled == END && !last && t.now.ns - s->data_since < DATA_WAIT_NS;
+		if (waits || message_is_empty(&s->data.writer)) {
+			const enum status replayed = last ? END : session_replay(s, context, t);
+
+			if (replayed == OK)
+				continue;
+			return replayed == AGAIN || (last && s->flights.count) ? TURN_BLOCKED : TURN_IDLE;
+		}
 		if (s->flights.count == FLIGHT_MAX || send_data(s, context, t) == AGAIN)
 			return TURN_BLOCKED;
 	}
 	return TURN_MORE;
-}
-
-enum status session_open(struct session *s, const struct session_context *context, const struct endpoint *to,
-			 struct error *err)
-{
-	const bool file = to->type->default_port == 0;
-	const struct transport_options options = {
-		.log = context->log,
-		.max_message = file ? 0 : context->options.max_message, /* a file has no path MTU */
-		.reconnect_ns = context->options.reconnect_ns,
-		.lifetime_ns = context->options.lifetime_ns,
-		.tls = &context->options.tls,
-	};
-
-	s->endpoint = *to;
-	s->file = file;
-	s->copies_wanted = to->type->reliable ? COPIES_RELIABLE : COPIES_UNRELIABLE;
-	const enum status st = to->type->open(&s->transport, to, &options, err);
-	if (st != OK) {
-		char name[320];
-
-		endpoint_print(to, name, sizeof name);
-		return error_prefix(err, st, "collector %s", name);
-	}
-	restart_data(s);
-	return OK;
-}
-
-void session_close(struct session *s)
-{
-	if (s->transport)
-		s->transport->type->close(s->transport);
-	s->transport = NULL;
 }

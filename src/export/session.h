@@ -10,8 +10,10 @@
 
 #include "export/exporter.h"
 #include "export/flight.h"
+#include "export/group.h"
 #include "export/options.h"
 #include "export/ring.h"
+#include "export/spool.h"
 #include "message/writer.h"
 
 #define FLOW_TEMPLATES ((1ULL << FLOW_LAYOUT_COUNT) - 1)
@@ -26,6 +28,7 @@ struct session_context {
 	const struct logger *log;
 	struct ring *ring;
 	size_t smallest_message;              /* holds every record behind its template */
+	uint64_t own_templates;               /* by layout number: with enterprise elements of ours */
 	struct options_facts facts;           /* the device's part; a session adds its own */
 	struct layout layout[TEMPLATE_COUNT]; /* flow layouts, then options layouts */
 };
@@ -39,11 +42,12 @@ struct moment {
 
 /* What has to be sent besides flow records. */
 struct due {
-	uint64_t templates;  /* by layout number */
-	uint64_t flow_keys;  /* by flow layout number */
-	uint32_t options;    /* by enum options_kind, but for flow keys and interfaces */
-	uint32_t point, end; /* interface records of these points */
-	uint32_t elements;   /* how many of our own elements are described; ELEMENTS_DONE: all */
+	uint64_t templates;      /* by layout number */
+	uint64_t flow_keys;      /* by flow layout number */
+	uint32_t options;        /* by enum options_kind, but for flow keys and interfaces */
+	uint32_t point, end;     /* interface records of these points */
+	uint32_t rule, rule_end; /* records of these rules */
+	uint32_t elements;       /* how many of our own elements are described; ELEMENTS_DONE: all */
 };
 
 /* A message being filled. */
@@ -54,8 +58,9 @@ struct outgoing {
 };
 
 struct session {
-	struct endpoint endpoint;
-	struct transport *transport;
+	struct endpoint endpoint;    /* of the member in use, */
+	struct transport *transport; /* and its transport */
+	struct group group;
 	struct session_statistics statistics;
 	uint64_t sent_to;  /* ring position: all before it was sent, as far as can be known, or given up */
 	uint64_t taken_to; /* … all before it was taken by the transport: those between are in flight */
@@ -80,7 +85,15 @@ struct session {
 	uint32_t messages_since; /* data messages since the last refresh */
 	bool lossy;              /* records were given up, and it was logged */
 	struct error failure;    /* the first error that cost records; empty: none */
-	struct outgoing data, control;
+	uint32_t watched;        /* events that the transport's descriptor is watched for */
+	struct spool *spool;     /* NULL: none */
+	uint64_t spool_size;     /* it was opened with */
+	bool spool_failed;       /* the last write, and it was logged */
+	int64_t away_since;      /* mono ns: no member takes records; 0: one does */
+	int64_t spill_at;        /* mono ns: then to the spool again */
+	int64_t replay_at;       /* mono ns: `replay_credit` was counted */
+	int64_t replay_credit;   /* records of the spool that may be sent */
+	struct outgoing data, control, replay;
 };
 
 /* Why a turn ended. */
@@ -90,9 +103,13 @@ enum turn {
 	TURN_MORE,    /* the budget is used up: come again soon */
 };
 
+/* To the first of `count` members. */
 MUST_CHECK enum status session_open(struct session *s, const struct session_context *context,
-				    const struct endpoint *to, struct error *err);
+				    const struct endpoint *to, uint32_t count, struct error *err);
 void session_close(struct session *s);
+
+/* A member's name, for people; the whole group's, of which a folder name is made. */
+void session_name(const struct session *s, char *out, size_t size);
 
 /* Send what is due and full. At most `budget` messages. `last`: also what waits for company, without pacing.
  */
@@ -107,7 +124,7 @@ void session_give_up(struct session *s, const struct session_context *context, u
  * counted. */
 void session_flights_broken(struct session *s, const struct session_context *context, struct wall_ns wall);
 
-/* The end: what is waiting or in flight counts as not sent. */
+/* The end: what is waiting or in flight goes to the spool, or counts as not sent. */
 void session_abandon(struct session *s, const struct session_context *context, struct wall_ns wall);
 
 /* Flows that never were in the ring count as not sent. */
@@ -118,7 +135,33 @@ void session_count_lost(struct session *s, const struct session_context *context
 void session_options_due(struct session *s, const struct session_context *context);
 void session_interfaces_due(struct session *s, const struct session_context *context);
 
+/* failover.c: look how the members stand, and go to another one when it is time. */
+void session_failover(struct session *s, const struct session_context *context, struct moment t);
+
+/* spill.c: the spool of a reliable session. Open it when the options ask for one. */
+bool session_wants_spool(const struct session *s);
+MUST_CHECK enum status session_open_spool(struct session *s, const struct session_context *context,
+					  struct error *err);
+/* Records to the spool when nobody takes them; `all`: now, to make room in the ring or at the end. */
+void session_spill(struct session *s, const struct session_context *context, struct moment t, bool all);
+/* One message of the spool. OK: sent. AGAIN: not now. END: nothing, or it is not time. */
+MUST_CHECK enum status session_replay(struct session *s, const struct session_context *context,
+				      struct moment t);
+
 /* Between session.c and control.c. */
+
+/* A new connection knows nothing of the one before (RFC 7011 8.1). */
+void session_restart(struct session *s, const struct session_context *context, struct moment t);
+
+/* Learn how far the messages in flight have come. */
+void session_confirm_flights(struct session *s, const struct session_context *context, struct wall_ns wall);
+void session_release_flights(struct session *s, uint64_t until);
+
+/* The data message begins again at the first record that was not sent. */
+void session_restart_data(struct session *s);
+
+/* The transport has a message with these records. */
+void session_taken(struct session *s, struct flight *records);
 
 /* Put a Data Record behind the templates that it needs. AGAIN: its template must go in a message before this
  * one. ERR_LIMIT: the message is full. */

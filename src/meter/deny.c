@@ -28,9 +28,10 @@ static bool withdraw(struct meter *m, uint32_t flow, uint32_t hash, const struct
 		     int64_t time)
 {
 	struct flow_hot *hot = &m->store.hot[flow];
-	const int64_t distance = time > hot->last ? time - hot->last : hot->last - time;
 
-	if (hot->state & FLOW_TOLD || distance >= OWED_NS || meter_natural_end(m, flow, time) != 0)
+	/* However much later it is told: what lies between the flow's first packet and its last is in it. */
+	if (hot->state & FLOW_TOLD || time >= hot->last + OWED_NS ||
+	    time <= m->store.cold[flow].first - OWED_NS || meter_natural_end(m, flow, time) != 0)
 		return false;
 	hot->packets -= facts->packets;
 	hot->octets -= facts->octets;
@@ -62,6 +63,10 @@ static void reconcile(struct meter *m, const struct flow_key *key, const struct 
 		m->owed_until = time + OWED_NS;
 	if (flow != FLOW_NONE && withdraw(m, flow, hash, facts, time))
 		return;
+	if (m->seen_until[key->point % POINT_MAX] > time + PASSED_NS) { /* nothing is to come */
+		m->statistics.denied_late += facts->packets;
+		return;
+	}
 	if (!owed_table_add(m->owed, &seen, facts, time))
 		m->statistics.denied_unmatched++;
 	if (flow != FLOW_NONE)
@@ -73,6 +78,25 @@ static unsigned worth(const struct meter *m, uint16_t denial)
 	return denial_worth(denial_table_get(&m->points->denials, denial));
 }
 
+static bool is_told(const struct flow_denial *d, uint16_t denial)
+{
+	unsigned i = 0;
+
+	while (i < FLOW_TELLERS && d->other[i] != denial)
+		i++;
+	return i < FLOW_TELLERS;
+}
+
+static void remember(struct flow_denial *d, uint16_t denial)
+{
+	for (unsigned i = 0; i < FLOW_TELLERS; i++) {
+		if (d->other[i] == DENIAL_NONE) {
+			d->other[i] = denial;
+			return;
+		}
+	}
+}
+
 /* Another report of a frame that was counted: keep what says more. */
 static void learn(struct meter *m, const struct flow_key *key, uint16_t denial)
 {
@@ -82,10 +106,10 @@ static void learn(struct meter *m, const struct flow_key *key, uint16_t denial)
 	if (flow == FLOW_NONE)
 		return;
 	struct flow_denial *d = &m->store.denial[flow];
+	if (!is_told(d, denial))
+		remember(d, denial); /* next time it may be the first */
 	if (worth(m, denial) > worth(m, d->told))
 		d->told = denial;
-	else if (d->other == d->told)
-		d->other = denial; /* next time it may be the first */
 }
 
 /* The open flow that a refused frame belongs to; one of another rule ends. */
@@ -93,8 +117,7 @@ static uint32_t find_denied(struct meter *m, const struct flow_key *key, uint32_
 {
 	const uint32_t flow = flow_index_find(&m->index, hash, key, m->store.hot);
 
-	if (flow == FLOW_NONE || m->store.denial[flow].other == denial ||
-	    m->store.denial[flow].told == denial)
+	if (flow == FLOW_NONE || is_told(&m->store.denial[flow], denial))
 		return flow;
 	meter_end_flow(m, flow, hash, END_DETECTED);
 	return FLOW_NONE;
@@ -121,8 +144,8 @@ static void count_denied(struct meter *m, const struct flow_key *key, const stru
 	}
 	struct flow_denial *d = &m->store.denial[meter_count_flow(m, &to, hash, facts, time)];
 
-	if (d->other == DENIAL_NONE)
-		*d = (struct flow_denial){.other = denial, .told = denial};
+	if (d->told == DENIAL_NONE)
+		*d = (struct flow_denial){.told = denial, .other = {denial}};
 }
 
 void meter_deny(struct meter *m, const struct flow_key *key, const struct packet_facts *facts,

@@ -91,6 +91,19 @@ void meter_free(struct meter *m)
 	free(m);
 }
 
+bool meter_change(struct meter *m, const struct meter_options *o)
+{
+	if ((o->idle_ns == 0) != (m->options.idle_ns == 0) ||
+	    (o->interval_ns == 0) != (m->options.interval_ns == 0) || check_options(o, NULL) != OK)
+		return false;
+	m->options.idle_ns = o->idle_ns;
+	m->options.linger_ns = o->linger_ns;
+	m->options.interval_ns = o->interval_ns;
+	m->options.directions = o->directions;
+	m->interval_ms = (uint32_t)(o->interval_ns / NS_PER_MS);
+	return true;
+}
+
 bool meter_use_hash(struct meter *m, enum flow_hash_kind kind)
 {
 	return flow_hasher_init(&m->hasher, m->options.hash_key, kind);

@@ -73,6 +73,9 @@ struct meter_statistics {
 	uint64_t denied_overflow;  /* of denied_packets: in flows that stand for many */
 	uint64_t denied_unmatched; /* refused frames that may be in the record of what was let through, too,
 				      for want of room to remember them */
+	uint64_t denied_late;      /* refused frames that were told of when the interface had long shown them:
+				      their      flow's record was sent, or the ring has lost them. In the first
+				      case      that      record has them, too */
 	uint64_t withdrawn_flows;  /* all their packets turned out to be refused: no record */
 	uint32_t active_flows;     /* gauge */
 	uint32_t active_denied;    /* gauge: of those, of refused frames */
@@ -96,6 +99,11 @@ void meter_observe(struct meter *meter, const struct packet_batch *batch);
 /* Time has passed without packets: end idle flows, make interim records. Call at least twice a second on a
  * live device; a capture file needs none. */
 void meter_advance(struct meter *meter, struct mono_ns now, int64_t to_wall);
+
+/* Go on with the timeouts and directions of `options`; all else stays. A flow that is open may end as late as
+ * the timeout of before had it. false, and nothing changed: idle_ns or interval_ns would become 0, or were
+ * it, which another table is made for. */
+bool meter_change(struct meter *meter, const struct meter_options *options);
 
 /* End every open flow with END_FORCED: all of them, or those of one observation point (its interface is
  * gone). */

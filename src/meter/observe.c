@@ -24,6 +24,16 @@ static void observe_denied(struct meter *m, const struct packet *packet, struct 
 	meter_deny(m, key, facts, packet->denial, frame_fingerprint(packet, m->frame_secret));
 }
 
+/* A batch is of one interface, or of many by turns: its last frame stands for all of its own. */
+static void note_seen(struct meter *m, const struct packet_batch *batch)
+{
+	const struct packet *last = batch->count ? &batch->packet[batch->count - 1] : NULL;
+
+	if (m->owed && last && last->denial == DENIAL_NONE && last->direction == DIRECTION_INGRESS &&
+	    last->time.ns > m->seen_until[last->point % POINT_MAX])
+		m->seen_until[last->point % POINT_MAX] = last->time.ns;
+}
+
 void meter_observe(struct meter *m, const struct packet_batch *batch)
 {
 	/* Not cleared, as the build asks for elsewhere: 16 KiB a batch, and only what was written is read. */
@@ -34,6 +44,7 @@ void meter_observe(struct meter *m, const struct packet_batch *batch)
 	const bool as_it_is = m->options.directions == DIRECTIONS_BOTH && !m->options.dscp_key;
 
 	m->clock.to_wall = batch->to_wall;
+	note_seen(m, batch);
 	for (uint32_t i = 0; i < batch->count; i++) {
 		const struct packet *packet = &batch->packet[i];
 		const enum decode_outcome outcome = decode_packet(packet, &keys[n], &facts[n]);

@@ -24,6 +24,10 @@ enum { METER_GROUP = 256 };
 /* A frame's refusal is usually known this soon. */
 #define REFUSAL_NS (NS_PER_S / 4)
 
+/* An interface shows its frames in order, but for this much: times are cut to microseconds, and processors
+ * work side by side. */
+#define PASSED_NS NS_PER_MS
+
 /* Packet times outside of [0, TIME_MAX_NS] (the year 2116) are taken as the nearest in it, and no timeout is
  * longer than DURATION_MAX_NS, so that sums cannot overflow. */
 #define TIME_MAX_NS     ((int64_t)1 << 62)
@@ -54,7 +58,9 @@ struct meter {
 	struct owed_table *owed;    /* NULL: no frames are refused … */
 	struct frame_table *frames; /* … or none more than once */
 	uint64_t frame_secret;
-	int64_t owed_until; /* ns: nothing is owed from then on */
+	int64_t owed_until;            /* ns: nothing is owed from then on */
+	int64_t seen_until[POINT_MAX]; /* ns: the latest frame that the interface has shown; for late refusals
+					*/
 	struct meter_clock clock;
 	uint64_t flows_numbered;
 	int64_t evicted_until; /* ns: flows with an older last packet had to make room */

@@ -49,9 +49,12 @@ struct flow_cold {
 };
 _Static_assert(sizeof(struct flow_cold) == 16, "");
 
-/* Why the frames of a refused flow were: what says most, and what else was told of them. */
+/* Why the frames of a refused flow were, as indices of observe/denial.h: what says most, and what the other
+ * sources tell of the same frames. */
+enum { FLOW_TELLERS = 3 };
 struct flow_denial {
-	uint16_t other, told; /* indices as in observe/denial.h */
+	uint16_t told;
+	uint16_t other[FLOW_TELLERS]; /* from the first one on; DENIAL_NONE: nothing */
 };
 
 struct flow_store {

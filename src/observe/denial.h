@@ -25,7 +25,7 @@ enum {
 	REASON(NO_PEER, 3, 131, "no peer is allowed this address")                                           \
 	REASON(NO_ENDPOINT, 4, 132, "the peer has no endpoint")                                              \
 	REASON(NO_SESSION, 5, 132, "the peer has no session")                                                \
-	REASON(SOURCE_CHECK, 6, 140, "the source address is not one of the peer's")                          \
+	REASON(SOURCE_CHECK, 6, 140, "the source address is not one of the peer's, or routed elsewhere")     \
 	REASON(OVERFLOW, 7, 128, "summary: more refused flows than are kept apart")
 
 enum denial_reason {

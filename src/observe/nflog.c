@@ -15,14 +15,15 @@
 #include <string.h>
 
 #include "base/span.h"
+#include "observe/nflog_message.h"
 #include "observe/source.h"
 
 enum {
-	QUEUE_FRAMES = PACKET_BATCH_MAX, /* the kernel sends so many in one go … */
-	QUEUE_CENTISECONDS = 5,          /* … or what it has after this time */
-	KERNEL_OCTETS = 131072,          /* the most it puts into one */
+	QUEUE_FRAMES = 512,     /* the kernel sends so many in one go … */
+	QUEUE_CENTISECONDS = 5, /* … or what it has after this time */
+	KERNEL_OCTETS = 131072, /* the most it puts into one */
 	MESSAGE_OCTETS = KERNEL_OCTETS + 32768,
-	RECEIVE_OCTETS = 16 << 20,
+	RECEIVE_OCTETS = 64 << 20, /* a second of 200 000 frames a second; used only when they come */
 	DATAGRAMS_PER_READ = 16,
 	SNAP_DEFAULT = 128, /* IPv6 with a few extension headers, and a TCP header */
 	REPLIES_MAX = 4096, /* messages that may come before the answer to a request */
@@ -114,66 +115,6 @@ static int bind_group(struct nflog *s, uint16_t group, uint32_t snap)
 }
 
 /* ---- frames ---- */
-
-struct logged {
-	const uint8_t *payload;
-	uint32_t length;
-	uint32_t in, out; /* ifindex; 0: none */
-	uint32_t sequence;
-	bool has_sequence;
-	int64_t wall_ns; /* 0: not given */
-	char prefix[DENIAL_RULE_MAX + DENIAL_PREFIX_MAX];
-};
-
-static int read_attribute(const struct nlattr *a, void *logged)
-{
-	struct logged *out = logged;
-	const uint8_t *at = mnl_attr_get_payload(a);
-	const uint32_t length = mnl_attr_get_payload_len(a);
-	uint64_t seconds, microseconds;
-
-	switch (mnl_attr_get_type(a)) {
-	case NFULA_PAYLOAD:
-		out->payload = at;
-		out->length = length;
-		break;
-	case NFULA_IFINDEX_INDEV: out->in = length == 4 ? get_be32(at) : 0; break;
-	case NFULA_IFINDEX_OUTDEV: out->out = length == 4 ? get_be32(at) : 0; break;
-	case NFULA_SEQ:
-		out->has_sequence = length == 4;
-		out->sequence = length == 4 ? get_be32(at) : 0;
-		break;
-	case NFULA_TIMESTAMP:
-		if (length != sizeof(struct nfulnl_msg_packet_timestamp))
-			break;
-		memcpy(&seconds, at, sizeof seconds);
-		memcpy(&microseconds, at + sizeof seconds, sizeof microseconds);
-		seconds = be64toh(seconds);
-		microseconds = be64toh(microseconds);
-		if (seconds < UINT32_MAX && microseconds < 1000000)
-			out->wall_ns = (int64_t)seconds * NS_PER_S + (int64_t)microseconds * 1000;
-		break;
-	case NFULA_PREFIX: {
-		const uint32_t n = length < sizeof out->prefix ? length : sizeof out->prefix - 1;
-		memcpy(out->prefix, at, n);
-		out->prefix[n] = 0;
-		break;
-	}
-	}
-	return MNL_CB_OK;
-}
-
-/* False: it is no logged frame. */
-static bool read_frame(const struct nlmsghdr *h, uint16_t *group, struct logged *out)
-{
-	const struct nfgenmsg *g = mnl_nlmsg_get_payload(h);
-
-	if (h->nlmsg_type != (NFNL_SUBSYS_ULOG << 8 | NFULNL_MSG_PACKET) ||
-	    mnl_nlmsg_get_payload_len(h) < sizeof *g)
-		return false;
-	*group = ntohs(g->res_id);
-	return mnl_attr_parse(h, sizeof *g, read_attribute, out) == MNL_CB_OK;
-}
 
 static void count_gap(struct nflog *s, uint16_t number, const struct logged *f)
 {
@@ -280,7 +221,7 @@ static void take_messages(struct nflog *s, struct packet_batch *batch, int64_t n
 		struct logged f = {0};
 		uint16_t group;
 
-		if (read_frame(s->next, &group, &f)) {
+		if (nflog_message_read(s->next, &group, &f)) {
 			count_gap(s, group, &f);
 			if (make_packet(s, &f, now, batch->to_wall, &batch->packet[batch->count])) {
 				s->counted.octets += batch->packet[batch->count].length;

@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 
 #include "base/span.h"
+#include "observe/nft_event.h"
 #include "observe/nft_table.h"
 #include "observe/source.h"
 
@@ -44,17 +45,6 @@ struct rule {
 	uint8_t family;
 	char table[NFT_NAME_SIZE], chain[NFT_NAME_SIZE];
 	char text[DENIAL_RULE_MAX];
-	uint64_t hits; /* frames that it let through */
-};
-
-struct event {
-	uint32_t id, type, verdict, in, out;
-	uint64_t handle;
-	uint8_t family;
-	bool has_verdict;
-	char table[NFT_NAME_SIZE], chain[NFT_NAME_SIZE];
-	const uint8_t *network, *transport;
-	uint32_t network_length, transport_length;
 };
 
 struct nft_trace {
@@ -72,71 +62,9 @@ struct nft_trace {
 	uint8_t message[MESSAGE_OCTETS] __attribute__((aligned(8)));
 };
 
-/* ---- what the kernel tells ---- */
-
-static void copy_name(char out[NFT_NAME_SIZE], const struct nlattr *a)
-{
-	const uint32_t length = mnl_attr_get_payload_len(a);
-	const uint32_t n = length < NFT_NAME_SIZE ? length : NFT_NAME_SIZE - 1;
-
-	memcpy(out, mnl_attr_get_payload(a), n);
-	out[n] = 0;
-}
-
-static uint32_t number_32(const struct nlattr *a)
-{
-	return mnl_attr_get_payload_len(a) == 4 ? get_be32(mnl_attr_get_payload(a)) : 0;
-}
-
-static int read_verdict(const struct nlattr *a, void *event)
-{
-	struct event *e = event;
-
-	if (mnl_attr_get_type(a) == NFTA_VERDICT_CODE && mnl_attr_get_payload_len(a) == 4) {
-		e->verdict = number_32(a);
-		e->has_verdict = true;
-	}
-	return MNL_CB_OK;
-}
-
-static int read_attribute(const struct nlattr *a, void *event)
-{
-	struct event *e = event;
-	uint64_t handle;
-
-	switch (mnl_attr_get_type(a)) {
-	case NFTA_TRACE_ID: e->id = number_32(a); break;
-	case NFTA_TRACE_TYPE: e->type = number_32(a); break;
-	case NFTA_TRACE_IIF: e->in = number_32(a); break;
-	case NFTA_TRACE_OIF: e->out = number_32(a); break;
-	case NFTA_TRACE_TABLE: copy_name(e->table, a); break;
-	case NFTA_TRACE_CHAIN: copy_name(e->chain, a); break;
-	case NFTA_TRACE_RULE_HANDLE:
-		if (mnl_attr_get_payload_len(a) == sizeof handle) {
-			memcpy(&handle, mnl_attr_get_payload(a), sizeof handle);
-			e->handle = be64toh(handle);
-		}
-		break;
-	case NFTA_TRACE_VERDICT: (void)mnl_attr_parse_nested(a, read_verdict, e); break;
-	case NFTA_TRACE_POLICY:
-		e->verdict = number_32(a);
-		e->has_verdict = true;
-		break;
-	case NFTA_TRACE_NETWORK_HEADER:
-		e->network = mnl_attr_get_payload(a);
-		e->network_length = mnl_attr_get_payload_len(a);
-		break;
-	case NFTA_TRACE_TRANSPORT_HEADER:
-		e->transport = mnl_attr_get_payload(a);
-		e->transport_length = mnl_attr_get_payload_len(a);
-		break;
-	}
-	return MNL_CB_OK;
-}
-
 /* ---- frames and rules ---- */
 
-static void remember(struct nft_trace *s, const struct event *e)
+static void remember(struct nft_trace *s, const struct nft_event *e)
 {
 	struct traced *f = &s->frame[e->id % FRAMES_MAX];
 	uint32_t n = e->network_length < HEADER_MAX ? e->network_length : HEADER_MAX;
@@ -155,7 +83,7 @@ static void remember(struct nft_trace *s, const struct event *e)
 	f->length += e->transport ? n : 0;
 }
 
-static void describe(struct nft_trace *s, struct rule *r, const struct event *e)
+static void describe(struct nft_trace *s, struct rule *r, const struct nft_event *e)
 {
 	char comment[RULE_COMMENT_MAX] = "";
 
@@ -170,7 +98,7 @@ static void describe(struct nft_trace *s, struct rule *r, const struct event *e)
 }
 
 /* NULL: more rules than are remembered. */
-static struct rule *rule_of(struct nft_trace *s, const struct event *e)
+static struct rule *rule_of(struct nft_trace *s, const struct nft_event *e)
 {
 	const uint64_t handle = e->type == NFT_TRACETYPE_POLICY ? 0 : e->handle;
 
@@ -210,7 +138,8 @@ static uint32_t frame_length(const struct traced *f)
 	return length > f->length ? length : f->length;
 }
 
-static void add_refused(struct nft_trace *s, const struct event *e, struct packet_batch *batch, int64_t now)
+static void add_refused(struct nft_trace *s, const struct nft_event *e, struct packet_batch *batch,
+			int64_t now)
 {
 	const struct traced *f = &s->frame[e->id % FRAMES_MAX];
 	const struct rule *r = rule_of(s, e);
@@ -234,16 +163,27 @@ static void add_refused(struct nft_trace *s, const struct event *e, struct packe
 	batch->count++;
 }
 
+/* A rule that let a frame through. */
+static void count_hit(struct nft_trace *s, const struct nft_event *e)
+{
+	const struct traced *f = &s->frame[e->id % FRAMES_MAX];
+	const struct rule *r = rule_of(s, e);
+	const int in = point_of(s->points, f->in), point = in >= 0 ? in : point_of(s->points, f->out);
+
+	if (!r || f->id != e->id || point < 0)
+		return;
+	struct rule_count *c = rule_table_find(&s->points->rules, RULE_ALLOW, SOURCE_TRACE, in < 0, r->text);
+	if (c) {
+		c->packets++;
+		c->octets += frame_length(f);
+	}
+}
+
 static void take(struct nft_trace *s, const struct nlmsghdr *h, struct packet_batch *batch, int64_t now)
 {
-	const struct nfgenmsg *g = mnl_nlmsg_get_payload(h);
-	struct event e = {0};
+	struct nft_event e = {0};
 
-	if (h->nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_TRACE) ||
-	    mnl_nlmsg_get_payload_len(h) < sizeof *g)
-		return;
-	e.family = g->nfgen_family;
-	if (mnl_attr_parse(h, sizeof *g, read_attribute, &e) != MNL_CB_OK)
+	if (!nft_event_read(h, &e))
 		return;
 	remember(s, &e);
 	if (!e.has_verdict || strcmp(e.table, nft_table_name(s->table)) == 0)
@@ -251,10 +191,7 @@ static void take(struct nft_trace *s, const struct nlmsghdr *h, struct packet_ba
 	if (e.verdict == NF_DROP) {
 		add_refused(s, &e, batch, now);
 	} else if (e.verdict == NF_ACCEPT && e.type == NFT_TRACETYPE_RULE) {
-		struct rule *r = rule_of(s, &e);
-
-		if (r)
-			r->hits++;
+		count_hit(s, &e);
 	}
 }
 
@@ -329,10 +266,6 @@ static void trace_close(struct packet_source *source)
 
 	if (!s)
 		return;
-	for (uint32_t i = 0; i < s->rules; i++)
-		if (s->rule[i].hits > 0)
-			log_debug(s->log, "%s let %llu traced frames through", s->rule[i].text,
-				  (unsigned long long)s->rule[i].hits);
 	if (s->socket)
 		mnl_socket_close(s->socket);
 	nft_table_close(s->table);

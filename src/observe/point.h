@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "observe/denial.h"
+#include "observe/rules.h"
 
 enum { POINT_MAX = 1024, POINT_NAME_MAX = 64 };
 
@@ -24,6 +25,7 @@ struct point_table {
 	uint32_t count;
 	struct observation_point point[POINT_MAX];
 	struct denial_table denials; /* why frames were refused at them */
+	struct rule_table rules;     /* how often the rules of this host were met */
 };
 
 /* The point with that name, made when it is new. -1 when the table is full. What is not printable UTF-8 in

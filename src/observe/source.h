@@ -92,3 +92,4 @@ extern const struct packet_source_type capture_source;   /* pcap and pcapng file
 extern const struct packet_source_type afpacket_source;  /* TPACKET_V3 rings on live interfaces */
 extern const struct packet_source_type nflog_source;     /* NFLOG groups: refused frames only */
 extern const struct packet_source_type nft_trace_source; /* some refused frames, and which rule it was */
+extern const struct packet_source_type kfree_skb_source; /* all refused frames, without the rule */

@@ -247,33 +247,35 @@ static void limit(int64_t asked, int64_t usual, struct sql *sql)
 		sql_format(sql, " LIMIT %" PRId64, rows);
 }
 
-static void grouped_sql(const struct ask *ask, const struct schema *schema, struct sql *sql,
-			struct ask_column *columns, uint32_t *column_count)
+static bool is_timed(const struct ask *ask)
+{
+	for (uint32_t i = 0; i < ask->key_count; i++)
+		if (ask->keys[i].type == WORD_BUCKET)
+			return ask->order == ORDER_DEFAULT || ask->order == ORDER_TIME;
+	return ask->order == ORDER_TIME;
+}
+
+static void add_sums(const struct ask *ask, struct ask_column *columns, uint32_t *column_count)
 {
 	static const struct ask_column sums[] = {
 		{"octets", CELL_OCTETS}, {"packets", CELL_COUNT}, {"flows", CELL_COUNT}};
-	static const char *const orders[] = {
-		[ORDER_OCTETS] = "octets", [ORDER_PACKETS] = "packets", [ORDER_FLOWS] = "flows"};
-	bool timed = false;
 
-	for (uint32_t i = 0; i < ask->key_count; i++)
-		timed = timed || ask->keys[i].type == WORD_BUCKET;
-	const bool by_time = ask->order == ORDER_TIME || (ask->order == ORDER_DEFAULT && timed);
-
-	select_keys(ask, schema, sql, columns);
-	word_sql(sql,
-		 ", sum({octetDeltaCount}) AS octets, sum({packetDeltaCount}) AS packets, count(*) AS flows "
-		 "FROM flows",
-		 schema);
 	memcpy(columns + ask->key_count, sums, sizeof sums);
 	*column_count = ask->key_count + 3;
-	where(ask, schema, sql);
-	sql_put(sql, " GROUP BY ALL ORDER BY ");
+}
+
+/* Time in front, then the other keys: one order for equals. */
+static void order_groups(const struct ask *ask, struct sql *sql, const struct ask_column *columns)
+{
+	static const char *const orders[] = {
+		[ORDER_OCTETS] = "octets", [ORDER_PACKETS] = "packets", [ORDER_FLOWS] = "flows"};
+	const bool by_time = is_timed(ask);
+
+	sql_put(sql, " ORDER BY ");
 	if (!by_time)
 		sql_format(sql, "%s DESC NULLS LAST, ",
 			   orders[ask->order == ORDER_DEFAULT ? ORDER_OCTETS : ask->order]);
-	for (unsigned pass = 0, put = 0; pass < 2;
-	     pass++) /* time in front, then the others: one order for equals */
+	for (unsigned pass = 0, put = 0; pass < 2; pass++)
 		for (uint32_t i = 0; i < ask->key_count; i++) {
 			if ((ask->keys[i].type == WORD_BUCKET) != (pass == 0))
 				continue;
@@ -282,6 +284,75 @@ static void grouped_sql(const struct ask *ask, const struct schema *schema, stru
 				sql_format(sql, ", w%u", i);
 		}
 	limit(ask->limit, by_time ? -1 : DEFAULT_TOP, sql);
+}
+
+static void grouped_sql(const struct ask *ask, const struct schema *schema, struct sql *sql,
+			struct ask_column *columns, uint32_t *column_count)
+{
+	select_keys(ask, schema, sql, columns);
+	word_sql(sql,
+		 ", sum({octetDeltaCount}) AS octets, sum({packetDeltaCount}) AS packets, count(*) AS flows "
+		 "FROM flows",
+		 schema);
+	add_sums(ask, columns, column_count);
+	where(ask, schema, sql);
+	sql_put(sql, " GROUP BY ALL");
+	order_groups(ask, sql, columns);
+}
+
+/* What a key is in every record when no record has its column: a NULL of its type. Else out->text is empty.
+ */
+static void absent_key(struct sql *out, const struct ask_key *k, unsigned second, const struct schema *schema)
+{
+	sql_init(out);
+	key_sql(out, k, second, schema);
+	if (out->text && strncmp(out->text, "CAST(NULL AS ", 13) != 0)
+		sql_fini(out);
+}
+
+enum status ask_rows_sql(const struct ask *ask, const struct schema *schema, struct sql *sql)
+{
+	sql_put(sql, "SELECT ");
+	for (uint32_t i = 0; i < ask->key_count; i++) {
+		const unsigned halves = format_of(&ask->keys[i]) == CELL_ADDRESS ? 2 : 1;
+
+		for (unsigned second = 0; second < halves; second++) {
+			struct sql absent;
+
+			absent_key(&absent, &ask->keys[i], second, schema);
+			if (!absent.text) {
+				key_sql(sql, &ask->keys[i], second, schema);
+				sql_format(sql, " AS %c%u, ", second ? 'w' : 'k', i);
+			}
+			sql_fini(&absent);
+		}
+	}
+	word_sql(sql, "{octetDeltaCount} AS octets, {packetDeltaCount} AS packets FROM flows", schema);
+	where(ask, schema, sql);
+	return sql->failed ? ERR_MEMORY : OK;
+}
+
+enum status ask_groups_sql(const struct ask *ask, const struct schema *schema, struct sql *sql,
+			   struct ask_column *columns, uint32_t *column_count)
+{
+	sql_put(sql, "SELECT ");
+	for (uint32_t i = 0; i < ask->key_count; i++) {
+		columns[i].format = (uint8_t)format_of(&ask->keys[i]);
+		snprintf(columns[i].name, sizeof columns[i].name, "%s", ask->keys[i].name);
+		for (unsigned second = 0; second < (columns[i].format == CELL_ADDRESS ? 2 : 1); second++) {
+			struct sql absent;
+
+			absent_key(&absent, &ask->keys[i], second, schema);
+			if (absent.text)
+				sql_format(sql, "%s AS ", absent.text);
+			sql_format(sql, "%c%u, ", second ? 'w' : 'k', i);
+			sql_fini(&absent);
+		}
+	}
+	sql_put(sql, "octets, packets, flows FROM groups()");
+	add_sums(ask, columns, column_count);
+	order_groups(ask, sql, columns);
+	return sql->failed ? ERR_MEMORY : OK;
 }
 
 enum status ask_sql(const struct ask *ask, const struct schema *schema, struct sql *sql,

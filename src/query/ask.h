@@ -61,3 +61,10 @@ void ask_default_keys(struct ask *ask);
 /* Append the statement; fill the columns of its answer. ERR_MEMORY. */
 MUST_CHECK enum status ask_sql(const struct ask *ask, const struct schema *schema, struct sql *sql,
 			       struct ask_column *columns, uint32_t *column_count);
+
+/* The same question in two statements, for who sums up by himself (group.h): what is to be summed up (the
+ * keys that are not NULL in every record, then octets and packets), and the answer out of the table function
+ * groups(). Only for a grouped ask. ERR_MEMORY. */
+MUST_CHECK enum status ask_rows_sql(const struct ask *ask, const struct schema *schema, struct sql *sql);
+MUST_CHECK enum status ask_groups_sql(const struct ask *ask, const struct schema *schema, struct sql *sql,
+				      struct ask_column *columns, uint32_t *column_count);

@@ -80,16 +80,16 @@ enum status engine_open(struct engine *e, const char *folder, struct error *err)
 	return confine(e, folder, err);
 }
 
-enum status engine_settle(struct engine *e, bool many, struct error *err)
+enum status engine_settle(struct engine *e, bool many, bool any_order, struct error *err)
 {
 	const long cores = sysconf(_SC_NPROCESSORS_ONLN);
-	char sql[96];
+	char sql[160], threads[32] = "";
 
 	if (many && cores > 1)
-		snprintf(sql, sizeof sql, "SET threads=%ld; SET lock_configuration=true",
+		snprintf(threads, sizeof threads, "SET threads=%ld; ",
 			 cores < THREADS_MAX ? cores : THREADS_MAX);
-	else
-		snprintf(sql, sizeof sql, "SET lock_configuration=true");
+	snprintf(sql, sizeof sql, "%s%sSET lock_configuration=true", threads,
+		 any_order ? "SET preserve_insertion_order=false; " : "");
 	return duck_run(e->connection, sql, "query engine", err);
 }
 

@@ -15,8 +15,10 @@ struct engine {
 /* In memory, one thread, no files but those under `folder`, no temporary files, no extensions. ERR_SYSTEM. */
 MUST_CHECK enum status engine_open(struct engine *out, const char *folder, struct error *err);
 
-/* After the views are there: threads for `many` records, then no setting can be changed any more. */
-MUST_CHECK enum status engine_settle(struct engine *engine, bool many, struct error *err);
+/* After the views are there: threads for `many` records, then no setting can be changed any more.
+ * `any_order`: rows that no ORDER BY sorts may come in any order, which lets threads work without waiting for
+ * each other. */
+MUST_CHECK enum status engine_settle(struct engine *engine, bool many, bool any_order, struct error *err);
 
 /* Names of a view's columns. */
 MUST_CHECK enum status engine_columns(struct engine *engine, const char *view, struct schema *out,

@@ -15,7 +15,9 @@
 #include "base/time.h"
 #include "query/coverage.h"
 #include "query/engine.h"
+#include "query/rules.h"
 #include "query/sandbox.h"
+#include "query/select.h"
 #include "store/store.h"
 
 enum {
@@ -144,18 +146,11 @@ static enum status answer_ask(struct answer *a, struct error *err)
 {
 	struct ask_column asked[ASK_COLUMNS_MAX];
 	struct show_column columns[ASK_COLUMNS_MAX];
-	struct schema schema = {0};
-	struct sql sql;
 	uint32_t count = 0;
 	duckdb_result result;
-	enum status s;
+	enum status s = select_ask(&a->engine, a->store, &a->query->ask, &a->interrupted, &result, asked,
+				   &count, err);
 
-	sql_init(&sql);
-	s = engine_columns(&a->engine, "flows", &schema, err);
-	if (s == OK && ask_sql(&a->query->ask, &schema, &sql, asked, &count) != OK)
-		s = error_set(err, ERR_MEMORY, "no memory");
-	if (s == OK)
-		s = engine_select(&a->engine, sql.text, &result, err);
 	if (s == OK) {
 		for (uint32_t i = 0, at = 0; i < count; i++, at++) {
 			memcpy(columns[i].name, asked[i].name, sizeof columns[i].name);
@@ -170,8 +165,6 @@ static enum status answer_ask(struct answer *a, struct error *err)
 		s = show_result(a, &result, columns, count, err);
 		duckdb_destroy_result(&result);
 	}
-	sql_fini(&sql);
-	schema_fini(&schema);
 	return s;
 }
 
@@ -199,6 +192,31 @@ static enum status answer_sql(struct answer *a, const char *text, struct error *
 	}
 	duckdb_destroy_result(&result);
 	return s;
+}
+
+/* Only an exporter of ours tells of rules: without one there are no such columns, and the answer is empty. */
+static enum status answer_rules(struct answer *a, struct error *err)
+{
+	struct schema schema = {0};
+	struct sql sql;
+	enum status s;
+
+	sql_init(&sql);
+	s = engine_columns(&a->engine, "options", &schema, err);
+	if (s == OK && rules_sql(&a->query->ask, &schema, &sql) != OK)
+		s = error_set(err, ERR_MEMORY, "no memory");
+	if (s == OK)
+		s = answer_sql(a, sql.text, err);
+	sql_fini(&sql);
+	schema_fini(&schema);
+	return s;
+}
+
+static enum status answer_query(struct answer *a, struct error *err)
+{
+	if (a->query->rules)
+		return answer_rules(a, err);
+	return a->query->sql ? answer_sql(a, a->query->sql, err) : answer_ask(a, err);
 }
 
 /* Behind a table always, on request or where something is missing behind the others. */
@@ -233,7 +251,13 @@ static enum status open_store(struct answer *a, struct error *err)
 	if (s != OK || (s = engine_open(&a->engine, q->store, err)) != OK)
 		return s;
 	atomic_store(&a->busy, a->engine.connection);
-	return store_attach(a->store, a->engine.connection, q->ask.from_ms, q->ask.to_ms, &a->coverage, err);
+	/* Views cost as much as a small question, so only those get them that name them. What a counter of a
+	 * rule grew by needs its value before. */
+	return q->sql || q->coverage || q->rules
+		       ? store_attach(a->store, a->engine.connection, q->rules ? 0 : q->ask.from_ms,
+				      q->ask.to_ms, &a->coverage, err)
+		       : store_attach_parts(a->store, a->engine.connection, q->ask.from_ms, q->ask.to_ms,
+					    &a->coverage, err);
 }
 
 static int answer(const struct query *query, FILE *out)
@@ -249,9 +273,9 @@ static int answer(const struct query *query, FILE *out)
 		s = open_store(&a, &err);
 	if (s == OK)
 		s = engine_settle(&a.engine, a.coverage.records + a.coverage.tail_records >= MANY_RECORDS,
-				  &err);
+				  !query->sql && !query->rules, &err);
 	if (s == OK) {
-		s = query->sql ? answer_sql(&a, query->sql, &err) : answer_ask(&a, &err);
+		s = answer_query(&a, &err);
 		if (s == OK)
 			s = show_coverage(&a, &err);
 		if (s == OK && fflush(out) != 0)

@@ -13,6 +13,7 @@ enum {
 struct query {
 	const char *store; /* the folder */
 	const char *sql;   /* one SELECT; NULL: ask */
+	bool rules;        /* which allow rules were met; of `ask` only its times */
 	struct ask ask;    /* its times also narrow what --sql sees, by whole partitions */
 	const struct show_type *show;
 	bool coverage; /* also how complete the answer is, with the ledger */

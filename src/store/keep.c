@@ -236,7 +236,7 @@ static enum status compact(struct loader *l, bool options, int64_t now_ms, bool 
 	manifest_name(m, options, joined.received_last_ms, joined.path);
 	s = source_of(l, &g, &columns, &source);
 	if (s == OK)
-		s = partition_write(&l->duck, l->store, source.text, &joined, err);
+		s = partition_write(&l->duck, l->store, source.text, columns.count, &joined, err);
 	const int32_t layout = s == OK ? manifest_layout(m, &columns) : -1;
 	joined.layout = (uint32_t)layout;
 	for (uint32_t i = g.count; s == OK && layout >= 0 && i-- > 0;) {

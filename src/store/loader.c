@@ -248,7 +248,7 @@ static enum status write_rows(struct loader *l, struct rows *r, bool options, ui
 	snprintf(source, sizeof source, "rows_%u()", number);
 
 	manifest_name(&l->manifest, options, r->received_last_ms, p.path);
-	enum status s = partition_write(&l->duck, l->store, source, &p, err);
+	enum status s = partition_write(&l->duck, l->store, source, r->schema.count, &p, err);
 	if (s != OK)
 		return s;
 	p.records = r->records;

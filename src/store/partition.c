@@ -13,7 +13,14 @@
 #include "store/folder.h"
 #include "store/sql.h"
 
-enum { TAIL = 8, WINDOW = 1 << 18 }; /* a Parquet file ends with its footer's length and "PAR1" */
+enum {
+	TAIL = 8, /* a Parquet file ends with its footer's length and "PAR1" */
+	WINDOW = 1 << 18,
+	ROW_GROUP = 122880,
+	VECTOR = 2048, /* of DuckDB: row groups are so many times some */
+	DICTIONARY = 5000,
+	WIDE = 128, /* columns up to which row groups and dictionaries have their full size */
+};
 
 /* The checksum of a file, once over. */
 static enum status sum_file(int fd, uint64_t octets, uint64_t *out, const char *path, struct error *err)
@@ -73,8 +80,13 @@ static enum status sum_footer(int fd, uint64_t octets, uint64_t *out, const char
 	return OK;
 }
 
-static enum status copy(struct duck *duck, const char *source, const char *to, struct error *err)
+/* DuckDB holds a row group and, from the start, a dictionary for each column: strangers choose how many
+ * columns there are, so both get smaller where these are many. */
+static enum status copy(struct duck *duck, const char *source, uint32_t columns, const char *to,
+			struct error *err)
 {
+	const uint32_t share = columns > WIDE ? columns : WIDE;
+	const uint32_t group = ROW_GROUP * WIDE / share;
 	struct sql sql;
 	enum status s = ERR_MEMORY;
 
@@ -84,7 +96,8 @@ static enum status copy(struct duck *duck, const char *source, const char *to, s
 	sql_put(&sql, ") TO ");
 	sql_text(&sql, to);
 	sql_put(&sql, " (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, PARQUET_VERSION 'v2', "
-		      "DICTIONARY_SIZE_LIMIT 5000, ROW_GROUP_SIZE 122880)");
+		      "DICTIONARY_SIZE_LIMIT ");
+	sql_format(&sql, "%u, ROW_GROUP_SIZE %u)", DICTIONARY * WIDE / share, group - group % VECTOR);
 	if (!sql.failed)
 		s = duck_run(duck->connection, sql.text, to, err);
 	sql_fini(&sql);
@@ -109,8 +122,8 @@ static enum status settle(const char *hidden, struct partition *p, struct error 
 	return s;
 }
 
-enum status partition_write(struct duck *duck, const char *store, const char *source, struct partition *p,
-			    struct error *err)
+enum status partition_write(struct duck *duck, const char *store, const char *source, uint32_t columns,
+			    struct partition *p, struct error *err)
 {
 	char folder[STORE_PATH_MAX], hidden[STORE_PATH_MAX], final[STORE_PATH_MAX];
 	const char *name = strrchr(p->path, '/');
@@ -122,7 +135,7 @@ enum status partition_write(struct duck *duck, const char *store, const char *so
 		return error_set(err, ERR_LIMIT, "%s/%s: the name is too long", store, p->path);
 	s = folder_make(folder, err);
 	if (s == OK)
-		s = copy(duck, source, hidden, err);
+		s = copy(duck, source, columns, hidden, err);
 	if (s == OK)
 		s = settle(hidden, p, err);
 	if (s == OK && rename(hidden, final) != 0)

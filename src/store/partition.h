@@ -28,12 +28,12 @@ struct partition {
 	uint32_t layout; /* its columns: which of the manifest's layouts */
 };
 
-/* Copy what `source` (a table function or query in parentheses) gives into `store`/out->path, which the
- * caller has chosen, and fill in octets and checksums. ERR_SYSTEM, ERR_PERMISSION, ERR_LIMIT (no space),
- * ERR_MEMORY.
+/* Copy what `source` (a table function or query in parentheses) gives, so many columns, into
+ * `store`/out->path, which the caller has chosen, and fill in octets and checksums. ERR_SYSTEM,
+ * ERR_PERMISSION, ERR_LIMIT (no space), ERR_MEMORY.
  */
 MUST_CHECK enum status partition_write(struct duck *duck, const char *store, const char *source,
-				       struct partition *out, struct error *err);
+				       uint32_t columns, struct partition *out, struct error *err);
 
 /* Size, footer and the footer's checksum are what the manifest says: some microseconds, finds a file that was
  * cut, replaced or not written. */

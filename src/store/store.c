@@ -23,6 +23,10 @@ enum {
 struct attached {
 	struct attached *before;
 	struct loader *loader;
+	struct view_source sources[2]; /* of flows, of options */
+	char names[2][2][48];          /* of their tails */
+	uint32_t *chosen[2];
+	struct schema columns; /* of flows */
 };
 
 struct store {
@@ -68,6 +72,9 @@ void store_close(struct store *s)
 	for (struct attached *a = s->attached, *before; a; a = before) {
 		before = a->before;
 		loader_close(a->loader);
+		schema_fini(&a->columns);
+		free(a->chosen[0]);
+		free(a->chosen[1]);
 		free(a);
 	}
 	sql_fini(&s->quarantine);
@@ -176,34 +183,33 @@ static uint32_t choose(struct store *s, const struct manifest *m, bool options, 
 	return count;
 }
 
-static enum status make_view(struct store *s, struct attached *a, duckdb_connection connection, bool options,
-			     int64_t from_ms, int64_t to_ms, struct store_coverage *out, struct error *err)
+/* Which partitions and which tails there are of a kind. */
+static enum status find_parts(struct store *s, struct attached *a, duckdb_connection connection, bool options,
+			      int64_t from_ms, int64_t to_ms, struct store_coverage *out, struct error *err)
 {
 	const struct manifest *m = loader_manifest(a->loader);
-	auto_free uint32_t *chosen = calloc(m->partition_count + 1, sizeof *chosen);
-	char names[2][48];
-	struct view_source source = {.store = s->path, .manifest = m, .partitions = chosen};
+	struct view_source *source = &a->sources[options];
 	struct rows *rows;
 	enum status status = OK;
 
-	if (!chosen)
+	a->chosen[options] = calloc(m->partition_count + 1, sizeof *a->chosen[0]);
+	if (!a->chosen[options])
 		return error_set(err, ERR_MEMORY, "store %s: no memory", s->path);
-	source.partition_count = choose(s, m, options, from_ms, to_ms, chosen, out);
+	*source = (struct view_source){.store = s->path, .manifest = m, .partitions = a->chosen[options]};
+	source->partition_count = choose(s, m, options, from_ms, to_ms, a->chosen[options], out);
 	for (uint32_t i = 0; status == OK && (rows = loader_rows(a->loader, options, i)); i++) {
-		if (rows->records == 0 || source.tail_count == 2)
+		if (rows->records == 0 || source->tail_count == 2)
 			continue;
-		char *name = names[source.tail_count];
-		snprintf(name, sizeof names[0], "tail_%p_%u_%s_%u", (void *)s, s->attachments,
+		char *name = a->names[options][source->tail_count];
+		snprintf(name, sizeof a->names[0][0], "tail_%p_%u_%s_%u", (void *)s, s->attachments,
 			 options ? "options" : "flows", i);
 		rows_seal(rows);
 		status = rows_register(rows, connection, name, err);
-		source.tail[source.tail_count].function = name;
-		source.tail[source.tail_count++].schema = &rows->schema;
+		source->tail[source->tail_count].function = name;
+		source->tail[source->tail_count++].schema = &rows->schema;
 		out->tail_records += rows->records;
 		note_range(out, rows->first_ms, rows->last_ms);
 	}
-	if (status == OK)
-		status = view_create(connection, options ? "options" : "flows", &source, !options, err);
 	return status;
 }
 
@@ -211,7 +217,6 @@ static enum status make_view(struct store *s, struct attached *a, duckdb_connect
 
 struct ledger_table {
 	duckdb_appender appender;
-	struct store_coverage *out;
 	bool failed;
 };
 
@@ -245,6 +250,14 @@ static void sum_up(struct store_coverage *out, const char *name, uint64_t count)
 		out->wrong_values += count;
 }
 
+static void sum_up_counter(void *arg, const struct peer *peer, const struct origin *origin, const char *name,
+			   uint64_t count)
+{
+	(void)peer;
+	(void)origin;
+	sum_up(arg, name, count);
+}
+
 static void append_counter(void *arg, const struct peer *peer, const struct origin *origin, const char *name,
 			   uint64_t count)
 {
@@ -253,7 +266,6 @@ static void append_counter(void *arg, const struct peer *peer, const struct orig
 	duckdb_appender a = t->appender;
 	bool good = true;
 
-	sum_up(t->out, name, count);
 	if (count == 0)
 		return;
 	if (peer) {
@@ -277,10 +289,9 @@ static void append_counter(void *arg, const struct peer *peer, const struct orig
 	t->failed |= !good;
 }
 
-static enum status make_ledger(struct attached *a, duckdb_connection connection, struct store_coverage *out,
-			       struct error *err)
+static enum status make_ledger(struct attached *a, duckdb_connection connection, struct error *err)
 {
-	struct ledger_table t = {.out = out};
+	struct ledger_table t = {0};
 	enum status status =
 		duck_run(connection,
 			 "CREATE OR REPLACE TEMP TABLE ledger_counters (exporterAddress VARCHAR, "
@@ -301,8 +312,8 @@ static enum status make_ledger(struct attached *a, duckdb_connection connection,
 	return t.failed ? error_set(err, ERR_SYSTEM, "ledger of the store: DuckDB takes no rows") : OK;
 }
 
-enum status store_attach(struct store *s, duckdb_connection connection, int64_t from_ms, int64_t to_ms,
-			 struct store_coverage *out, struct error *err)
+enum status store_attach_parts(struct store *s, duckdb_connection connection, int64_t from_ms, int64_t to_ms,
+			       struct store_coverage *out, struct error *err)
 {
 	struct attached *a = calloc(1, sizeof *a);
 	struct store_coverage none;
@@ -317,18 +328,40 @@ enum status store_attach(struct store *s, duckdb_connection connection, int64_t 
 	sql_fini(&s->quarantine);
 
 	enum status status = read_tail(s, a, out, err);
-	if (status == OK &&
-	    duck_run(connection, "SELECT address_text(NULL, NULL)", "look whether it is there", NULL) != OK)
+	if (status == OK && (s->attachments == 1 || duck_run(connection, "SELECT address_text(NULL, NULL)",
+							     "look whether it is there", NULL) != OK))
 		status = view_address_function(connection, err);
 	for (unsigned options = 0; status == OK && options < 2; options++)
-		status = make_view(s, a, connection, options, from_ms, to_ms, out, err);
-	if (status == OK)
-		status = make_ledger(a, connection, out, err);
-	if (status == OK) {
-		const struct manifest *m = loader_manifest(a->loader);
+		status = find_parts(s, a, connection, options, from_ms, to_ms, out, err);
+	if (status != OK)
+		return status;
+	view_columns(&a->sources[0], &a->columns);
+	loader_visit_ledger(a->loader, sum_up_counter, out);
+	const struct manifest *m = loader_manifest(a->loader);
+	for (uint32_t i = 0; i < m->aside_count; i++)
+		note_aside(s, out, m->aside[i].reason);
+	return OK;
+}
 
-		for (uint32_t i = 0; i < m->aside_count; i++)
-			note_aside(s, out, m->aside[i].reason);
-	}
-	return status;
+enum status store_attach(struct store *s, duckdb_connection connection, int64_t from_ms, int64_t to_ms,
+			 struct store_coverage *out, struct error *err)
+{
+	enum status status = store_attach_parts(s, connection, from_ms, to_ms, out, err);
+
+	for (unsigned options = 0; status == OK && options < 2; options++)
+		status = view_create(connection, options ? "options" : "flows",
+				     &s->attached->sources[options], !options, err);
+	return status == OK ? make_ledger(s->attached, connection, err) : status;
+}
+
+const struct schema *store_columns(const struct store *s)
+{
+	return &s->attached->columns;
+}
+
+void store_flows(const struct store *s, struct sql *out, const char *statement)
+{
+	sql_put(out, "WITH flows AS ");
+	view_inline(out, &s->attached->sources[0], statement);
+	sql_put(out, " ");
 }

@@ -18,6 +18,8 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "store/column.h"
+#include "store/sql.h"
 
 struct store;
 
@@ -50,6 +52,17 @@ void store_close(struct store *store);
  * manifest anew. ERR_SYSTEM, ERR_FORMAT, ERR_MEMORY. */
 MUST_CHECK enum status store_attach(struct store *store, duckdb_connection connection, int64_t from_ms,
 				    int64_t to_ms, struct store_coverage *out, struct error *err);
+
+/* As store_attach, without the views and tables: for statements of one's own that store_flows begins. */
+MUST_CHECK enum status store_attach_parts(struct store *store, duckdb_connection connection, int64_t from_ms,
+					  int64_t to_ms, struct store_coverage *out, struct error *err);
+
+/* The columns of `flows` that records of the last attachment have; borrowed until the next. */
+const struct schema *store_columns(const struct store *store);
+
+/* Append "WITH flows AS (…) ": the records of the last attachment, with those columns that `statement`, which
+ * shall follow, names in quotes. */
+void store_flows(const struct store *store, struct sql *out, const char *statement);
 
 /* Names and reasons of what the last store_attach left out as damaged: one line each, "" when nothing. */
 const char *store_quarantine_text(const struct store *store);

@@ -178,35 +178,72 @@ static bool select_partitions(struct sql *sql, const struct view_source *s, cons
 	return any;
 }
 
-/* The first of the columns that is there. */
-static void coalesce(struct sql *sql, const char *const *names, size_t count)
+/* What flows has beside its records' columns. The first of several times that is there counts. The class of a
+ * forwardingStatus is in the two high bits of its lowest octet, 2 is dropped. */
+#define TIME(name) "\"" name "\"::TIMESTAMP"
+static const struct {
+	struct column column;
+	const char *sql;
+} derived[] = {
+	{{"sourceAddress", COLUMN_STRING}, "address_text(\"sourceIPv4Address\", \"sourceIPv6Address\")"},
+	{{"destinationAddress", COLUMN_STRING},
+	 "address_text(\"destinationIPv4Address\", \"destinationIPv6Address\")"},
+	{{"flowStart", COLUMN_TIME_US},
+	 "coalesce(" TIME("flowStartMilliseconds") "," TIME("flowStartMicroseconds") "," TIME(
+		 "flowStartNanoseconds") "," TIME("flowStartSeconds") "," TIME("flowStartSysUpTime_time") ")"},
+	{{"flowEnd", COLUMN_TIME_US},
+	 "coalesce(" TIME("flowEndMilliseconds") "," TIME("flowEndMicroseconds") "," TIME(
+		 "flowEndNanoseconds") "," TIME("flowEndSeconds") "," TIME("flowEndSysUpTime_time") ")"},
+	{{"denied", COLUMN_BOOLEAN},
+	 "coalesce(\"firewallEvent\" = 3, false) OR "
+	 "coalesce((\"forwardingStatus\" >> 6) & 3 = 2, false)"},
+};
+#undef TIME
+
+enum { DERIVED = sizeof derived / sizeof derived[0] };
+
+static bool mentions(const char *text, const char *name)
 {
-	sql_put(sql, "coalesce(");
-	for (size_t i = 0; i < count; i++) {
-		sql_put(sql, i ? "," : "");
-		sql_name(sql, names[i]);
-		sql_put(sql, "::TIMESTAMP");
-	}
-	sql_put(sql, ")");
+	struct sql quoted;
+	bool found;
+
+	if (!text)
+		return false;
+	sql_init(&quoted);
+	sql_name(&quoted, name);
+	found = quoted.failed || strstr(text, quoted.text);
+	sql_fini(&quoted);
+	return found;
 }
 
-static void put_flow_columns(struct sql *sql)
+/* The columns made of others that are asked for; NULL asks for all. Each has a comma in front. */
+static void put_derived(struct sql *sql, const char *asked)
 {
-	static const char *const start[] = {"flowStartMilliseconds", "flowStartMicroseconds",
-					    "flowStartNanoseconds", "flowStartSeconds",
-					    "flowStartSysUpTime_time"};
-	static const char *const end[] = {"flowEndMilliseconds", "flowEndMicroseconds", "flowEndNanoseconds",
-					  "flowEndSeconds", "flowEndSysUpTime_time"};
+	for (size_t i = 0; i < DERIVED; i++) {
+		if (asked && !mentions(asked, derived[i].column.name))
+			continue;
+		sql_format(sql, ", %s AS ", derived[i].sql);
+		sql_name(sql, derived[i].column.name);
+	}
+}
 
-	sql_put(sql,
-		", address_text(sourceIPv4Address, sourceIPv6Address) AS sourceAddress"
-		", address_text(destinationIPv4Address, destinationIPv6Address) AS destinationAddress, ");
-	coalesce(sql, start, sizeof start / sizeof start[0]);
-	sql_put(sql, " AS flowStart, ");
-	coalesce(sql, end, sizeof end / sizeof end[0]);
-	/* The class is in the two high bits of the status' lowest octet, 2 is dropped. */
-	sql_put(sql, " AS flowEnd, coalesce(firewallEvent = 3, false) OR "
-		     "coalesce((forwardingStatus >> 6) & 3 = 2, false) AS denied");
+/* Rows of every part, with the columns of `all`. */
+static void select_rows(struct sql *sql, const struct view_source *s, const struct schema *all)
+{
+	bool any = select_partitions(sql, s, all);
+
+	for (unsigned i = 0; i < s->tail_count; i++) {
+		sql_put(sql, any ? " UNION ALL " : "");
+		select_part(sql, all, s->tail[i].schema);
+		sql_format(sql, " FROM %s()", s->tail[i].function);
+		any = true;
+	}
+	if (!any) { /* no record anywhere: the columns all the same */
+		const struct schema none = {0};
+
+		select_part(sql, all, &none);
+		sql_put(sql, " WHERE false");
+	}
 }
 
 enum status view_create(duckdb_connection connection, const char *name, const struct view_source *s,
@@ -224,28 +261,49 @@ enum status view_create(duckdb_connection connection, const char *name, const st
 	sql_name(&sql, name);
 	sql_put(&sql, " AS SELECT *");
 	if (flows)
-		put_flow_columns(&sql);
+		put_derived(&sql, NULL);
 	sql_put(&sql, " FROM (");
-
-	bool any = select_partitions(&sql, s, &all);
-	for (unsigned i = 0; i < s->tail_count; i++) {
-		sql_put(&sql, any ? " UNION ALL " : "");
-		select_part(&sql, &all, s->tail[i].schema);
-		sql_format(&sql, " FROM %s()", s->tail[i].function);
-		any = true;
-	}
-	if (!any) { /* no record anywhere: the columns all the same */
-		const struct schema none = {0};
-
-		select_part(&sql, &all, &none);
-		sql_put(&sql, " WHERE false");
-	}
+	select_rows(&sql, s, &all);
 	sql_put(&sql, ") AS records");
 	status = sql.failed ? error_set(err, ERR_MEMORY, "view %s: no memory", name)
 			    : duck_run(connection, sql.text, "views of the store", err);
 	sql_fini(&sql);
 	schema_fini(&all);
 	return status;
+}
+
+void view_columns(const struct view_source *s, struct schema *out)
+{
+	union_columns(s, out);
+	for (size_t i = 0; i < DERIVED; i++)
+		(void)schema_add(out, derived[i].column.name, (enum column_kind)derived[i].column.kind,
+				 UINT32_MAX);
+}
+
+void view_inline(struct sql *sql, const struct view_source *s, const char *statement)
+{
+	struct schema all = {0}, needed = {0};
+	struct sql made;
+
+	sql_init(&made);
+	put_derived(&made, statement);
+	union_columns(s, &all);
+	add_usual(&all);
+	for (uint32_t i = 0; i < all.count; i++)
+		if (mentions(statement, all.columns[i].name) || mentions(made.text, all.columns[i].name))
+			(void)schema_add(&needed, all.columns[i].name, (enum column_kind)all.columns[i].kind,
+					 UINT32_MAX);
+	if (needed.count == 0) /* rows without a column there are not */
+		(void)schema_add(&needed, base_columns[BASE_RECEIVE_TIME].name, COLUMN_TIME_MS, UINT32_MAX);
+	sql_put(sql, "(SELECT *");
+	sql_put(sql, made.text ? made.text : "");
+	sql_put(sql, " FROM (");
+	select_rows(sql, s, &needed);
+	sql_put(sql, ") AS records)");
+	sql->failed |= made.failed;
+	sql_fini(&made);
+	schema_fini(&needed);
+	schema_fini(&all);
 }
 
 /* address_text. */

@@ -280,6 +280,11 @@ static uint32_t dtls_generation(const struct transport *t)
 	return ((const struct dtls_transport *)t)->generation;
 }
 
+static enum transport_state dtls_state(const struct transport *t)
+{
+	return ((const struct dtls_transport *)t)->state == DTLS_UP ? TRANSPORT_UP : TRANSPORT_DOWN;
+}
+
 static int dtls_poll_fd(const struct transport *transport)
 {
 	const struct transport *next = ((const struct dtls_transport *)transport)->next;
@@ -324,6 +329,7 @@ const struct transport_type dtls_transport = {
 	.message_limit = dtls_message_limit,
 	.send = dtls_send,
 	.generation = dtls_generation,
+	.state = dtls_state,
 	.poll_fd = dtls_poll_fd,
 	.addresses = dtls_addresses,
 	.close = dtls_close,

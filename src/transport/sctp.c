@@ -341,6 +341,15 @@ static uint32_t sctp_generation(const struct transport *t)
 	return ((const struct sctp_transport *)t)->generation;
 }
 
+static enum transport_state sctp_state(const struct transport *transport)
+{
+	const struct sctp_transport *t = (const struct sctp_transport *)transport;
+
+	if (t->state < SCTP_UP)
+		return TRANSPORT_DOWN;
+	return t->state == SCTP_UP ? TRANSPORT_UP : TRANSPORT_ENDING;
+}
+
 static int sctp_poll_fd(const struct transport *t)
 {
 	return ((const struct sctp_transport *)t)->fd;
@@ -382,6 +391,7 @@ const struct transport_type sctp_transport = {
 	.send = sctp_send,
 	.generation = sctp_generation,
 	.delivery = sctp_delivery,
+	.state = sctp_state,
 	.poll_fd = sctp_poll_fd,
 	.addresses = sctp_addresses,
 	.close = sctp_close,

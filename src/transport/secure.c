@@ -18,6 +18,7 @@ struct secure_context {
 	const struct tls_options *options;
 	char host[sizeof((struct endpoint *)0)->host]; /* the name that the certificate must have */
 	bool address;                                  /* it is an IP address */
+	bool server; /* the peer is an exporter: any name, or one on the list */
 };
 
 /* What OpenSSL has to say about the operation that just failed. */
@@ -159,7 +160,14 @@ static void refuse(struct secure_peer *peer, X509 *certificate, const char *why)
 		 why);
 }
 
-/* Called for each certificate of the chain, the collector's own last. */
+static bool is_named_right(const struct secure_context *c, X509 *certificate)
+{
+	if (c->options->allowed_count)
+		return on_list(c->options, certificate);
+	return c->server || has_name(c, certificate);
+}
+
+/* Called for each certificate of the chain, the peer's own last. */
 static int verify(int good, X509_STORE_CTX *store)
 {
 	const SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
@@ -171,13 +179,15 @@ static int verify(int good, X509_STORE_CTX *store)
 	if (!good) {
 		const int error = X509_STORE_CTX_get_error(store);
 
-		if (certificate && !*peer->refusal)
+		if (certificate && !*peer->refusal) {
 			refuse(peer, certificate, X509_verify_cert_error_string(error));
+			peer->verify_error = error;
+		}
 		return 0;
 	}
 	if (X509_STORE_CTX_get_error_depth(store) > 0)
 		return 1;
-	if (c->options->allowed_count ? on_list(c->options, certificate) : has_name(c, certificate))
+	if (is_named_right(c, certificate))
 		return 1;
 	if (c->options->allowed_count)
 		snprintf(why, sizeof why, "no name of it is in Tls.AllowedNames");
@@ -185,6 +195,7 @@ static int verify(int good, X509_STORE_CTX *store)
 		snprintf(why, sizeof why, "it is not for %s \"%s\"", c->address ? "the address" : "the name",
 			 c->host);
 	refuse(peer, certificate, why);
+	peer->verify_error = X509_V_ERR_HOSTNAME_MISMATCH;
 	X509_STORE_CTX_set_error(store, X509_V_ERR_HOSTNAME_MISMATCH);
 	return 0;
 }
@@ -198,6 +209,7 @@ static int take_ticket(SSL *ssl, SSL_SESSION *session)
 	return 0; /* it is not kept: each connection authenticates both sides in full */
 }
 
+/* What both sides hold to. */
 static enum status configure(SSL_CTX *ssl, const struct tls_options *o, bool datagrams, struct error *err)
 {
 	const int tls = o->minimum == TLS_AT_LEAST_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION;
@@ -209,10 +221,76 @@ static enum status configure(SSL_CTX *ssl, const struct tls_options *o, bool dat
 		return error_set(err, ERR_SYSTEM, "TLS: %s", library_reason());
 	SSL_CTX_set_options(ssl, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
 	SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
+	return load_files(ssl, o, err);
+}
+
+static enum status configure_client(SSL_CTX *ssl, const struct tls_options *o, bool datagrams,
+				    struct error *err)
+{
 	SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER, verify);
 	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_sess_set_new_cb(ssl, take_ticket);
-	return load_files(ssl, o, err);
+	return configure(ssl, o, datagrams, err);
+}
+
+/* Tickets are given, because a client of TLS 1.3 learns by one that its certificate was taken; but none is
+ * taken back: each connection authenticates both sides in full. */
+static SSL_TICKET_RETURN ignore_ticket(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
+				       size_t length, SSL_TICKET_STATUS status, void *arg)
+{
+	return SSL_TICKET_RETURN_IGNORE_RENEW;
+}
+
+static int make_ticket(SSL *ssl, void *arg)
+{
+	return 1;
+}
+
+static enum status configure_server(SSL_CTX *ssl, const struct tls_options *o, bool datagrams, bool anonymous,
+				    struct error *err)
+{
+	static const unsigned char context[] = "weir collect";
+	const int demand = anonymous ? 0 : SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
+	STACK_OF(X509_NAME) * authorities;
+	const enum status st = configure(ssl, o, datagrams, err);
+
+	if (st != OK)
+		return st;
+	SSL_CTX_set_verify(ssl, SSL_VERIFY_PEER | demand, verify);
+	SSL_CTX_set_options(ssl, SSL_OP_CIPHER_SERVER_PREFERENCE);
+	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_num_tickets(ssl, 1);
+	SSL_CTX_set_session_id_context(ssl, context, sizeof context - 1);
+	SSL_CTX_set_session_ticket_cb(ssl, make_ticket, ignore_ticket, NULL);
+	authorities = SSL_load_client_CA_file(o->ca); /* tells exporters which certificate to show */
+	if (authorities)
+		SSL_CTX_set_client_CA_list(ssl, authorities);
+	return OK;
+}
+
+enum status secure_new_server(struct secure_context **out, const struct tls_options *o, bool datagrams,
+			      bool anonymous, struct error *err)
+{
+	const char *missing = tls_missing(o);
+	struct secure_context *c;
+
+	if (missing)
+		return error_set(err, ERR_USAGE,
+				 "no %s; Tls and Dtls need Tls.Certificate, Tls.Key and Tls.Ca", missing);
+	c = calloc(1, sizeof *c);
+	if (!c)
+		return error_set(err, ERR_MEMORY, "out of memory");
+	c->options = o;
+	c->server = true;
+	c->ssl = SSL_CTX_new(datagrams ? DTLS_server_method() : TLS_server_method());
+	const enum status st = c->ssl ? configure_server(c->ssl, o, datagrams, anonymous, err)
+				      : error_set(err, ERR_MEMORY, "TLS: %s", library_reason());
+	if (st != OK) {
+		secure_free(c);
+		return st;
+	}
+	*out = c;
+	return OK;
 }
 
 enum status secure_new(struct secure_context **out, const struct endpoint *to,
@@ -236,7 +314,7 @@ enum status secure_new(struct secure_context **out, const struct endpoint *to,
 	c->host[strcspn(c->host, "%")] = 0; /* the zone of a link-local address is ours alone */
 	c->address = inet_pton(AF_INET, c->host, ignored) == 1 || inet_pton(AF_INET6, c->host, ignored) == 1;
 	c->ssl = SSL_CTX_new(datagrams ? DTLS_client_method() : TLS_client_method());
-	const enum status st = c->ssl ? configure(c->ssl, o, datagrams, err)
+	const enum status st = c->ssl ? configure_client(c->ssl, o, datagrams, err)
 				      : error_set(err, ERR_MEMORY, "TLS: %s", library_reason());
 	if (st != OK) {
 		secure_free(c);
@@ -256,6 +334,11 @@ void secure_free(struct secure_context *c)
 	free(c);
 }
 
+SSL_CTX *secure_library(const struct secure_context *c)
+{
+	return c->ssl;
+}
+
 SSL *secure_connection(const struct secure_context *c, struct secure_peer *peer)
 {
 	SSL *ssl = SSL_new(c->ssl);
@@ -264,6 +347,10 @@ SSL *secure_connection(const struct secure_context *c, struct secure_peer *peer)
 	if (!ssl)
 		return NULL;
 	SSL_set_app_data(ssl, peer);
+	if (c->server) {
+		SSL_set_accept_state(ssl);
+		return ssl;
+	}
 	SSL_set_connect_state(ssl);
 	/* SSL_set_tlsext_host_name, which casts the const away where the compiler sees it. */
 	if (!c->address && SSL_ctrl(ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
@@ -287,4 +374,51 @@ void secure_reason(const SSL *ssl, const struct secure_peer *peer, int error, ch
 	else
 		snprintf(out, size, "%s: %s", SSL_is_init_finished(ssl) ? "protocol" : "handshake",
 			 library_reason());
+}
+
+enum secure_fault secure_fault(const struct secure_peer *peer, int error)
+{
+	const unsigned long code = ERR_peek_last_error();
+	const int reason = ERR_GET_LIB(code) == ERR_LIB_SSL ? ERR_GET_REASON(code) : 0;
+
+	switch (peer->verify_error) {
+	case X509_V_OK: break;
+	case X509_V_ERR_HOSTNAME_MISMATCH: return SECURE_WRONG_NAME;
+	case X509_V_ERR_CERT_HAS_EXPIRED:
+	case X509_V_ERR_CERT_NOT_YET_VALID: return SECURE_EXPIRED;
+	default: return SECURE_UNTRUSTED;
+	}
+	if (error == SSL_ERROR_ZERO_RETURN || error == SSL_ERROR_SYSCALL || reason >= SSL_AD_REASON_OFFSET)
+		return SECURE_REFUSED;
+	switch (reason) {
+	case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE: return SECURE_NO_CERTIFICATE;
+	case SSL_R_UNEXPECTED_EOF_WHILE_READING: return SECURE_REFUSED;
+	case SSL_R_UNSUPPORTED_PROTOCOL:
+	case SSL_R_WRONG_VERSION_NUMBER:
+	case SSL_R_WRONG_SSL_VERSION:
+	case SSL_R_UNKNOWN_PROTOCOL:
+	case SSL_R_VERSION_TOO_LOW:
+	case SSL_R_HTTP_REQUEST:
+	case SSL_R_HTTPS_PROXY_REQUEST:
+	case SSL_R_NO_PROTOCOLS_AVAILABLE: return SECURE_VERSION;
+	default: return SECURE_OTHER;
+	}
+}
+
+void secure_name(const SSL *ssl, char out[TLS_NAME_MAX])
+{
+	X509 *certificate = SSL_get0_peer_certificate(ssl);
+
+	out[0] = 0;
+	if (!certificate || common_name(certificate, out, TLS_NAME_MAX))
+		return;
+	GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+	for (int i = 0; !*out && i < sk_GENERAL_NAME_num(names); i++) {
+		const GENERAL_NAME *n = sk_GENERAL_NAME_value(names, i);
+
+		if (n->type == GEN_DNS)
+			snprintf(out, TLS_NAME_MAX, "%.*s", ASN1_STRING_length(n->d.dNSName),
+				 (const char *)ASN1_STRING_get0_data(n->d.dNSName));
+	}
+	GENERAL_NAMES_free(names);
 }

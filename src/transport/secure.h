@@ -1,5 +1,6 @@
 /* secure.h: what Tls and Dtls have in common (RFC 7011 section 11): our certificate, whom to trust, and the
- * check of who the collector is. We are the client (11.2). Nothing is sent to a collector that did not pass.
+ * check of who the peer is. An exporter is the client (11.2), a collector the server. Nothing is sent to, or
+ * taken from, a peer that did not pass.
  *
  * TLS 1.2 and 1.3, DTLS 1.2; cipher suites with forward secrecy and authenticated encryption only. */
 #pragma once
@@ -14,6 +15,7 @@ struct secure_context;
 struct secure_peer {
 	const struct secure_context *context;
 	char refusal[512]; /* why the certificate was refused; empty: it was not */
+	int verify_error;  /* X509_V_ERR_…, of the refusal */
 	bool accepted; /* the collector gave us a session ticket: it has seen our certificate and took it */
 };
 
@@ -23,8 +25,31 @@ MUST_CHECK enum status secure_new(struct secure_context **out, const struct endp
 				  const struct transport_options *options, bool datagrams, struct error *err);
 void secure_free(struct secure_context *context);
 
+/* The server's side. AllowedNames are of exporters; none: every certificate that the CA signed is good.
+ * `anonymous`: a client may show none. Errors as above. */
+MUST_CHECK enum status secure_new_server(struct secure_context **out, const struct tls_options *options,
+					 bool datagrams, bool anonymous, struct error *err);
+
+/* For what the library sets per context; borrowed. */
+SSL_CTX *secure_library(const struct secure_context *context);
+
 /* A connection that has not begun, without BIO; `peer` must outlive it. NULL: no memory. */
 SSL *secure_connection(const struct secure_context *context, struct secure_peer *peer);
+
+/* Why a handshake failed, to be counted. */
+enum secure_fault {
+	SECURE_NO_CERTIFICATE,
+	SECURE_UNTRUSTED,
+	SECURE_WRONG_NAME,
+	SECURE_EXPIRED, /* or not valid yet */
+	SECURE_VERSION, /* one that is not allowed, or no TLS at all */
+	SECURE_REFUSED, /* by the peer, or it went away */
+	SECURE_OTHER,
+};
+enum secure_fault secure_fault(const struct secure_peer *peer, int error);
+
+/* The name in the peer's certificate: common name, else the first DNS-ID; "" without a certificate. */
+void secure_name(const SSL *ssl, char out[TLS_NAME_MAX]);
 
 /* After SSL_get_error said `error` for an operation that answered neither data nor "later": why, for people.
  */

@@ -336,6 +336,15 @@ static uint32_t tcp_generation(const struct transport *t)
 	return ((const struct tcp_transport *)t)->generation;
 }
 
+static enum transport_state tcp_state(const struct transport *transport)
+{
+	const struct tcp_transport *t = (const struct tcp_transport *)transport;
+
+	if (t->state < TCP_UP)
+		return TRANSPORT_DOWN;
+	return t->state == TCP_UP && !t->peer_done ? TRANSPORT_UP : TRANSPORT_ENDING;
+}
+
 static int tcp_poll_fd(const struct transport *t)
 {
 	return ((const struct tcp_transport *)t)->fd;
@@ -402,6 +411,7 @@ const struct transport_type tcp_transport = {
 	.send = tcp_send,
 	.generation = tcp_generation,
 	.delivery = tcp_delivery,
+	.state = tcp_state,
 	.poll_fd = tcp_poll_fd,
 	.addresses = tcp_addresses,
 	.close = tcp_close,

@@ -255,6 +255,17 @@ static uint32_t tls_generation(const struct transport *t)
 	return ((const struct tls_transport *)t)->generation;
 }
 
+/* The connection below may still confirm what a session that is over has given it. */
+static enum transport_state tls_state(const struct transport *transport)
+{
+	const struct tls_transport *t = (const struct tls_transport *)transport;
+	const enum transport_state below = t->next->type->state(t->next);
+
+	if (t->state == TLS_UP)
+		return below;
+	return t->counting && below != TRANSPORT_DOWN ? TRANSPORT_ENDING : TRANSPORT_DOWN;
+}
+
 static int tls_poll_fd(const struct transport *transport)
 {
 	const struct transport *next = ((const struct tls_transport *)transport)->next;
@@ -300,6 +311,7 @@ const struct transport_type tls_transport = {
 	.send = tls_send,
 	.generation = tls_generation,
 	.delivery = tls_delivery,
+	.state = tls_state,
 	.poll_fd = tls_poll_fd,
 	.addresses = tls_addresses,
 	.close = tls_close,

@@ -55,6 +55,13 @@ struct delivery {
 	uint64_t lost;      /* not 0: the message that ends here was given up; ask again for the next one */
 };
 
+/* How a connection stands. */
+enum transport_state {
+	TRANSPORT_DOWN,   /* none, or not yet: nothing that was taken will be confirmed any more */
+	TRANSPORT_ENDING, /* takes no message, but what was taken may still be confirmed */
+	TRANSPORT_UP,
+};
+
 struct transport;
 
 struct transport_type {
@@ -95,6 +102,9 @@ struct transport_type {
 	 * when the generation changed. To be asked before each service: no service both loses a connection
 	 * and begins the next one. */
 	struct delivery (*delivery)(struct transport *);
+
+	/* NULL: there are no connections (UDP, files); errors alone tell of a peer that is away. */
+	enum transport_state (*state)(const struct transport *);
 
 	int (*poll_fd)(const struct transport *); /* -1: none */
 	bool (*addresses)(const struct transport *, struct sockaddr_storage *local,

@@ -1,8 +1,11 @@
-/* Send the stream of stream.h over UDP on loopback: bench_send PORT RECORDS_PER_SECOND SECONDS. Messages are
- * made before the clock starts and are sent round and round with right sequence numbers. Prints messages and
- * seconds. */
+/* Send the stream of stream.h over UDP on loopback, and print messages and seconds.
+ *
+ *   bench_send PORT RECORDS_PER_SECOND SECONDS           made before the clock starts, sent round and round
+ * with right sequence numbers bench_send PORT RECORDS_PER_SECOND records RECORDS   so many records, none like
+ * another */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,17 +73,38 @@ static uint64_t send_all(int fd, uint8_t (*pool)[MESSAGE], double rate, double s
 	return sent;
 }
 
+/* The stream of `records` from its first to its last. */
+static uint64_t send_stream(int fd, double rate, uint64_t records)
+{
+	struct stream s = {.random = 1, .total = records};
+	uint64_t sent = 0;
+	const int64_t begin = mono_now().ns;
+
+	for (struct span m = make_template(&s); m.length;
+	     m = s.made < s.total ? make_message(&s) : span_of(NULL, 0)) {
+		while (rate > 0 && (double)s.made > rate * (double)(mono_now().ns - begin) / 1e9)
+			usleep(100);
+		if (send(fd, m.data, m.length, 0) < 0 && errno != ECONNREFUSED)
+			break;
+		sent++;
+	}
+	return sent;
+}
+
 int main(int argc, char **argv)
 {
-	if (argc != 4)
+	const bool stream = argc == 5 && strcmp(argv[3], "records") == 0;
+
+	if (argc != 4 && !stream)
 		return 2;
-	uint8_t(*pool)[MESSAGE] = make_pool();
-	const int fd = connect_to((uint16_t)atoi(argv[1]));
-	if (!pool || fd < 0)
+	uint8_t(*pool)[MESSAGE] = stream ? NULL : make_pool();
+	const int fd = connect_to((uint16_t)strtoul(argv[1], NULL, 10));
+	if ((!pool && !stream) || fd < 0)
 		return 1;
 
 	const int64_t begin = mono_now().ns;
-	const uint64_t sent = send_all(fd, pool, atof(argv[2]), atof(argv[3]));
+	const uint64_t sent = stream ? send_stream(fd, atof(argv[2]), strtoull(argv[4], NULL, 10))
+				     : send_all(fd, pool, atof(argv[2]), atof(argv[3]));
 	printf("%llu %.6f\n", (unsigned long long)sent, (double)(mono_now().ns - begin) / 1e9);
 	close(fd);
 	free(pool);

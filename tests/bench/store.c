@@ -1,7 +1,8 @@
 /* The loader: messages of the 14-element stream -> partitions. CPU s per million records, octets a record at
  * rest, peak memory above the input.
  *
- *   bench_store FOLDER RECORDS [FLUSH_RECORDS]      the store is made under FOLDER and removed
+ *   bench_store FOLDER RECORDS [FLUSH_RECORDS [keep]]      the store is made under FOLDER and removed, or
+ * kept
  *
  * The stream: 14 elements, 57 octets a record, 24 records a message of 1,388 octets, one exporter; 24 hours
  * of flows with a long tail of sizes, addresses and ports. Deterministic. */
@@ -89,7 +90,7 @@ int main(int argc, char **argv)
 	double making = 0;
 
 	if (argc < 3) {
-		fprintf(stderr, "usage: bench_store FOLDER RECORDS [FLUSH_RECORDS]\n");
+		fprintf(stderr, "usage: bench_store FOLDER RECORDS [FLUSH_RECORDS [keep]]\n");
 		return 2;
 	}
 	s.total = strtoull(argv[2], NULL, 10);
@@ -119,6 +120,9 @@ int main(int argc, char **argv)
 	printf("at rest %.2f octets a record\n", (double)octets / (double)records);
 	printf("memory %ld MiB at most, %ld before the first record\n", memory_now("VmHWM:"), memory);
 	loader_close(loader);
-	remove_tree(folder);
+	if (argc > 4)
+		printf("store %s\n", folder);
+	else
+		remove_tree(folder);
 	return status || records != s.total;
 }

@@ -12,7 +12,7 @@ SECONDS = 8
 
 def need_demo():
     lib.need_root()
-    lib.need("ip", "wg", "iperf3", "ping", "setpriv")
+    lib.need("ip", "wg", "iperf3", "ping", "setpriv", "nft")
 
 
 def descendants(pid):
@@ -94,6 +94,14 @@ def test_shows_flows_of_every_kind():
             }.items():
                 wanted = rf"(?m)^ +\d+ s +\w+ +{direction} +{protocol.strip()} +{pattern} +\d+ +[\d.]+ \w+$"
                 lib.check(re.search(wanted, text), f"no line {wanted!r} in\n{text[-3000:]}")
+        for wanted in (
+            r"ada +ingress +UDP +10\.77\.0\.2:\d+ +10\.77\.0\.1:161 +\d+ +[\d.]+ \w+  access rule no-snmp: dropped silently by a rule",
+            r"ada +egress +UDP +\[fd77::1\]:\d+ +\[fd77::3\]:514 +\d+ +[\d.]+ \w+  trust requirement disk-encryption: dropped silently by a rule",
+        ):
+            lib.check(re.search(rf"(?m)^ +\d+ s +{wanted}$", text), f"no line {wanted!r} in\n{text[-3000:]}")
+        rows = re.findall(r"(?m)^ +\d+ s .*:(?:161|514) .*$", text)
+        lib.check(not [row for row in rows if " ada " in row and "dropped" not in row], f"what is refused is told as refused only: {rows}")
+        lib.equal(len(re.findall(r"(?m)^ +\d+ s .* dropped silently", text)), sum(map(int, re.search(r"denied: (\d+) on ingress, (\d+) on egress", text).groups())), "denied flows of the summary")
         lib.equal(len(re.findall(r"complete, no gap", text)), 3, "exporters that are complete")
         summary = re.search(r"(\d+) flow records: (\d+) ingress, (\d+) egress; (\d+) IPv4, (\d+) IPv6", text)
         lib.check(summary, "a summary")
@@ -196,7 +204,7 @@ def test_missing_tools():
     lib.need_root()
     status, _, errors = lib.run([lib.WEIR, "demo", "--seconds", "1"], expected=None, env={"PATH": "/nonexistent"})
     lib.equal(status, 1, "exit status without tools")
-    for package in ("iproute2", "wireguard-tools", "iperf3", "iputils-ping"):
+    for package in ("iproute2", "wireguard-tools", "iperf3", "iputils-ping", "nftables"):
         lib.check(f"apt-get install {package}" in errors, f"it names {package}: {errors!r}")
 
 

@@ -295,6 +295,54 @@ def test_trace_and_log():
             lib.equal(json.loads(probe.output())["denied"]["repeatedReports"], len(WANTED) * FRAMES, "repeated reports")
 
 
+def need_drop_reasons(lab, ns):
+    """A probe with DropReasons alone, or a skip that says why there is none."""
+    sink = lib.UdpSink(lab, ns)
+    probe = lab.weir("probe", "-p", profile(lab, sink.spec(), NflogGroups=[], DropReasons=True), "--stats", netns=ns)
+    probe.expect("refused frames are (not )?told of by kfree_skb")
+    if "not told of" in probe.errors():
+        probe.stop()
+        raise lib.Skip(probe.errors().strip().splitlines()[-1])
+    return probe, sink
+
+
+def test_drop_reasons():
+    """Rules that tell nobody, and a source address that does not belong there: the kernel's reasons, both ways."""
+    lib.need("nft")
+    with lib.Lab() as lab:
+        ns = lab.namespace("drop")
+        with lib.Tun(ns, "wtun") as tun:
+            tun.up("10.9.0.1/24", "fd09::1/64")
+            ns.run("nft", "-f", "-", stdin_text=silent(NETBIRD))
+            probe, sink = need_drop_reasons(lab, ns)
+            traffic(ns, tun, DENIED)
+            traffic(ns, tun, ALLOWED)
+            time.sleep(0.3)
+            probe.stop()
+            check_denied(sink.flows(), {0: ("", 0, DROP), 1: ("", 0, DROP)}, ns.index_of("wtun"), "drop reasons")
+            check_allowed(sink.flows(), None, "drop reasons")
+            lib.equal(json.loads(probe.output())["denied"]["sources"]["kfree_skb"]["droppedPackets"], 0, "lost")
+
+
+def test_all_sources():
+    """Three sources tell of a frame: one record, and the name that the log gives."""
+    lib.need("nft")
+    with lib.Lab() as lab:
+        ns = lab.namespace("all")
+        with lib.Tun(ns, "wtun") as tun:
+            tun.up("10.9.0.1/24", "fd09::1/64")
+            need_drop_reasons(lab, ns)[0].stop()
+            rules = netbird(ns)
+            sink = lib.UdpSink(lab, ns, port=4740)
+            probe = start(lab, ns, sink.spec(), TraceRules=True, DropReasons=True)
+            lib.wait_for("our rules", lambda: "nftrace" in ns.run("nft", "list", "ruleset")[1])
+            traffic(ns, tun, DENIED)
+            time.sleep(0.3)
+            probe.stop()
+            check_denied(sink.flows(), rules, ns.index_of("wtun"), "all sources")
+            lib.equal(json.loads(probe.output())["denied"]["repeatedReports"], 2 * len(WANTED) * FRAMES, "repeated reports")
+
+
 def test_killed():
     """SIGKILL: the kernel takes our table away."""
     lib.need("nft")

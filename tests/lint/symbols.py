@@ -71,7 +71,7 @@ def calls_in(path):
 
 
 build = Path(sys.argv[1])
-containers = sorted((build / "src").glob("lib*.a")) + sorted((build / "src" / "cmd").glob("weir.p/*.o"))
+containers = sorted((build / "src").glob("lib*.a")) + sorted((build / "src" / "cmd").glob("*.p/*.o"))
 sources = [p for p in tracked(".c", ".h") if (TOP / "src") in p.parents]
 faults = [fault for container in containers for fault in faults_of(container)]
 faults += [fault for path in sources for fault in calls_in(path)]

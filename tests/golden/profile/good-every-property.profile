@@ -11,6 +11,8 @@
     "NflogGroups": [ 5, 65535 ],
     "DeniedPrefixes": [ "NETBIRD-DROP =acl", "posture:=trust", "rejected" ],
     "TraceRules": true,
+    "DropReasons": true,
+    "PeerCheck": true,
     "MaxDeniedFlows": 4096,
     "EnterpriseNumber": 56506,
     "DscpKey": true,

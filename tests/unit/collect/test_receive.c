@@ -522,7 +522,7 @@ static void addresses_that_are_none(void **state)
 	struct receiver_options options = {.listen = {{listener_find("Udp"), "300.1.1.1", 4739}},
 					   .listens = 1};
 
-	assert_null(listener_find("Sctp"));
+	assert_null(listener_find("Quic"));
 	assert_int_equal(listener_default_port(listener_find("TCP")), 4739);
 	assert_int_equal(receiver_start(&receiver, journal, &options, &err), ERR_USAGE);
 	assert_non_null(strstr(err.text, "300.1.1.1"));

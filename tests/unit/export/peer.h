@@ -19,6 +19,7 @@ struct peer {
 	size_t limit;
 	uint32_t generation, serviced, flushed;
 	bool closed;
+	enum transport_state state; /* of a peer_connection */
 	/* What records said. */
 	uint64_t flows, packets, octets;
 	uint64_t by_template[1024];
@@ -62,6 +63,9 @@ static inline enum status peer_open(struct transport **out, const struct endpoin
 	struct peer *p = &peers[atoi(to->host)];
 
 	p->transport = (struct transport){.type = to->type};
+	if (p->closed)
+		p->parser = (struct parser){0}; /* a Transport Session of its own */
+	p->closed = false;
 	p->parser.on_record = peer_record;
 	p->parser.arg = p;
 	if (!p->limit)
@@ -90,6 +94,8 @@ static inline enum status peer_send(struct transport *t, struct span message, st
 		t->errors += p->answer == ERR_SYSTEM;
 		return error_set(err, p->answer, "peer takes nothing");
 	}
+	if (t->type->state && p->state != TRANSPORT_UP)
+		return error_set(err, AGAIN, "peer: no connection");
 	p->takes -= p->takes > 0;
 	parse_message(&p->parser, message.data, message.length);
 	return OK;
@@ -121,6 +127,38 @@ static inline void peer_close(struct transport *t)
 {
 	((struct peer *)t)->closed = true;
 }
+
+static inline enum transport_state peer_state(const struct transport *t)
+{
+	return ((const struct peer *)t)->state;
+}
+
+/* A connection comes about, or ends with an error. */
+static inline void peer_connect(struct peer *p, bool up)
+{
+	if (up) {
+		p->generation++;
+		p->parser = (struct parser){.on_record = peer_record, .arg = p};
+	} else {
+		p->transport.errors++;
+	}
+	p->state = up ? TRANSPORT_UP : TRANSPORT_DOWN;
+}
+
+static const struct transport_type peer_connection = {
+	.scheme = "Test",
+	.default_port = 4739,
+	.reliable = true,
+	.open = peer_open,
+	.service = peer_service,
+	.message_limit = peer_limit,
+	.send = peer_send,
+	.generation = peer_generation,
+	.state = peer_state,
+	.poll_fd = peer_fd,
+	.addresses = peer_addresses,
+	.close = peer_close,
+};
 
 #define PEER_TYPE(name, is_reliable, port)                                                                   \
 	static const struct transport_type name = {                                                          \

@@ -305,7 +305,7 @@ static void test_class17_collector_down_up_down(void **state)
 	strcpy(s.options.collector[0].host, "127.0.0.1");
 	s.options.max_message = 1400;
 	stand_start(&s);
-	assert_true(exporter_session_addresses(s.exporter, 0, &before, &remote));
+	assert_true(exporter_session_addresses(s.exporter, 0, 0, &before, &remote));
 	for (int round = 0; round < 10; round++) {
 		struct parser p = {0};
 
@@ -331,7 +331,7 @@ static void test_class17_collector_down_up_down(void **state)
 		assert_true(p.template_records >= 7);
 		assert_true(p.data_records > p.options_records);
 	}
-	assert_true(exporter_session_addresses(s.exporter, 0, &local, &remote));
+	assert_true(exporter_session_addresses(s.exporter, 0, 0, &local, &remote));
 	assert_memory_equal(&local, &before, sizeof(struct sockaddr_in));
 	assert_true(stand_statistics(&s, 0).errors > 10);
 	assert_int_equal(stand_statistics(&s, 0).not_sent_flows, 0);

@@ -1,0 +1,24 @@
+/* drop_reasons.h: which of the kernel's reasons to drop a frame are policy. One table.
+ *
+ * All that is not in it (no socket, TCP's flags, checksums, queues that are full …) is how networks work and
+ * no refusal. Names are those of enum skb_drop_reason without SKB_DROP_REASON_; their numbers differ from
+ * kernel to kernel, and older kernels lack some: who asks finds them by name in the kernel's BTF. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "observe/denial.h"
+
+struct drop_reason {
+	const char *name;
+	uint8_t reason; /* enum denial_reason */
+	uint8_t kind;   /* enum denial_class: what the kernel's reason proves, which is never trust */
+	const char *rule;
+};
+
+/* Ends with a row without a name. */
+extern const struct drop_reason drop_reasons[];
+
+/* The row of a name, with or without SKB_DROP_REASON_; NULL: it is no policy. */
+const struct drop_reason *drop_reason_find(const char *name);

@@ -1,5 +1,0 @@
-{
-  "FlowMetadata": {
-    "IpFixCollectors": [ "Udp/192.0.2.1", [ "Udp/192.0.2.2", "Udp/192.0.2.3" ] ]
-  }
-}
