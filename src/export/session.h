@@ -38,7 +38,8 @@ struct moment {
 	struct wall_ns wall;
 };
 
-#define ELEMENTS_DONE UINT32_MAX
+#define ELEMENTS_DONE  UINT32_MAX
+#define SELECTION_DONE UINT32_MAX
 
 /* What has to be sent besides flow records. */
 struct due {
@@ -48,6 +49,7 @@ struct due {
 	uint32_t point, end;     /* interface records of these points */
 	uint32_t rule, rule_end; /* records of these rules */
 	uint32_t elements;       /* how many of our own elements are described; ELEMENTS_DONE: all */
+	uint32_t selection; /* how many options records of the selection were sent; SELECTION_DONE: all */
 };
 
 /* A message being filled. */
