@@ -14,13 +14,13 @@
 
 #include <cmocka.h>
 
-static void get_hello(void *arg, const char *path, struct web_answer *out)
+static void get_hello(void *arg, const struct web_request *request, struct web_answer *out)
 {
 	text_string(&out->body, "hello ");
-	text_string(&out->body, path);
+	text_string(&out->body, request->path);
 }
 
-static void get_large(void *arg, const char *path, struct web_answer *out)
+static void get_large(void *arg, const struct web_request *request, struct web_answer *out)
 {
 	for (size_t i = 0; i <= WEB_BODY_MAX / 16; i++)
 		text_string(&out->body, "0123456789abcdef");
