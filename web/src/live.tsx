@@ -6,11 +6,12 @@ import { State } from "./state";
 import { FlowTable } from "./table";
 import { Record } from "./record";
 
-const SHOWN = 200, HELD = 20000;
+const SHOWN = 200, KEPT = 20000;
 const formats: { [name: string]: string } = { duration: "duration", proto: "protocol", src: "address", dst: "address", flags: "flags", dir: "direction", packets: "count", octets: "octets", denied: "yes" };
 
 export function LiveTail({ s }: { s: State }) {
   const [rows, putRows] = useState<Cell[][]>([]);
+  const [shown, putShown] = useState(SHOWN);
   const [columns, putColumns] = useState<[string, string][]>([]);
   const [selected, putSelected] = useState<Cell[] | null>(null);
   const [paused, putPaused] = useState(false);
@@ -34,11 +35,11 @@ export function LiveTail({ s }: { s: State }) {
       putColumns((have) => (have.length ? have : d.columns.map((c) => [c, formats[c] ?? "plain"] as [string, string])));
       if (still.current) {
         held.current = d.rows.concat(held.current);
-        if (held.current.length > HELD) {
-          counts.current.overflow += held.current.length - HELD;
-          held.current.length = HELD;
+        if (held.current.length > KEPT) {
+          counts.current.overflow += held.current.length - KEPT;
+          held.current.length = KEPT;
         }
-      } else putRows((have) => d.rows.concat(have).slice(0, SHOWN));
+      } else putRows((have) => d.rows.concat(have).slice(0, KEPT));
       say("live");
     });
     source.addEventListener("tick", () => say("live"));
@@ -51,20 +52,22 @@ export function LiveTail({ s }: { s: State }) {
     if (still.current || !held.current.length) return;
     const more = held.current;
     held.current = [];
-    putRows((have) => more.concat(have).slice(0, SHOWN));
+    putRows((have) => more.concat(have).slice(0, KEPT));
+    tell((t) => ({ ...t, held: 0 }));
   }, [paused, selected]);
 
-  const data: Rows = { limit: SHOWN, columns, rows, count: rows.length };
+  const data: Rows = { limit: shown, columns, rows: rows.slice(0, shown), count: rows.length };
   return (
-    <section class="card tail" data-emitted={told.emitted} data-held={told.held} data-omitted={told.omitted}>
+    <section class="card tail" data-emitted={told.emitted} data-kept={rows.length} data-held={told.held} data-omitted={told.omitted}>
       <div class="head">
         <h2>Live tail</h2>
         <p class="state" role="status"><i class={`dot ${told.state === "live" ? (still.current ? "held" : "on") : "off"}`} />{still.current ? `${exact(told.held)} held` : told.state} · {exact(told.emitted)} came{told.omitted ? ` · ${exact(told.omitted)} left out: too many at once` : ""}</p>
-        <button type="button" onClick={() => (putPaused(!paused), putSelected(null))} aria-pressed={paused}>{paused || selected ? "Resume" : "Hold"}</button>
+        <button type="button" onClick={() => (putPaused(!still.current), putSelected(null))} aria-pressed={paused}>{paused || selected ? "Resume" : "Hold"}</button>
       </div>
       {columns.length ? (
         <FlowTable rows={data} s={s} caption="Records as they come, newest first" selected={selected ? rows.indexOf(selected) : -1} more={(r) => putSelected(selected === r ? null : r)} />
       ) : <p class="muted wait">Waiting for records that match. They come when an exporter sends them: with the idle timeout behind the traffic.</p>}
+      {rows.length > shown ? <p class="note">{exact(rows.length - shown)} older ones are kept here. <button type="button" onClick={() => putShown(shown + SHOWN)}>Show more</button></p> : null}
       {selected ? <Record columns={columns} row={selected} s={s} close={() => putSelected(null)} /> : null}
     </section>
   );
