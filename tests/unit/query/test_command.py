@@ -165,7 +165,7 @@ class Refusals(Case):
             (["--limit", "5", "--by", "src"], "--limit"),
             (["--last", "5"], "a duration with its unit"),
             (["--from", "1h", "--to", "2h"], "the time range is empty"),
-            (["-o", "xml"], "table, json or csv"),
+            (["-o", "xml"], "table, json, csv or parquet"),
             (["--order", "size", "--by", "src"], "octets, packets, flows or time"),
             (["--sql", "SELECT 1", "tcp"], "--sql stands alone"),
             (["--sql", "SELECT 1; SELECT 2"], "2 statements"),
