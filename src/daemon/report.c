@@ -142,6 +142,7 @@ static json_t *session_report(const struct exporter *exporter, uint32_t domain, 
 	json_object_set_new(o, "notSentFlows", number(s.not_sent_flows));
 	json_object_set_new(o, "notSentPackets", number(s.not_sent_packets));
 	json_object_set_new(o, "notSentOctets", number(s.not_sent_octets));
+	json_object_set_new(o, "unsureFlows", number(s.unsure_flows));
 	json_object_set_new(o, "errors", number(s.errors));
 	json_object_set_new(o, "templateRefreshes", number(s.template_refreshes));
 	json_object_set_new(o, "spooledFlows", number(s.spooled_flows));

@@ -58,9 +58,10 @@ struct session_statistics {
 	uint64_t messages, octets;
 	uint64_t data_records; /* flow and options data records handed to the transport, again ones too */
 	uint64_t flow_records; /* … taken by the peer's transport, where ours can tell */
-	uint64_t not_sent_flows, not_sent_packets, not_sent_octets; /* given up; the sequence shows the gap */
-	int64_t first_not_sent_ms, last_not_sent_ms;                /* 0: never */
-	uint64_t errors; /* sends that failed (ICMP refusal, no route …) */
+	uint64_t not_sent_flows, not_sent_packets, not_sent_octets; /* given up, or unsure */
+	uint64_t unsure_flows; /* of flow_records and of not_sent_flows: acknowledged, perhaps never read */
+	int64_t first_not_sent_ms, last_not_sent_ms; /* 0: never */
+	uint64_t errors;                             /* sends that failed (ICMP refusal, no route …) */
 	uint64_t template_refreshes;
 	uint64_t switches;                        /* of a failover group, from one member to another */
 	uint64_t spooled_flows;                   /* written to the spool … */

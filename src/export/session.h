@@ -68,8 +68,9 @@ struct session {
 	uint64_t taken_to; /* … all before it was taken by the transport: those between are in flight */
 	uint64_t built_to; /* … all before it is in `data` */
 	struct flights flights;
-	struct flight building; /* what `data` holds */
-	uint32_t sequence;      /* Data Records sent or given up (RFC 7011 3.1, 10.2.2) */
+	struct acknowledged acknowledged; /* on the connection that is up, or was last */
+	struct flight building;           /* what `data` holds */
+	uint32_t sequence;                /* Data Records sent or given up (RFC 7011 3.1, 10.2.2) */
 	uint32_t last_export_time;
 	uint32_t generation;
 	bool file;             /* the endpoint is a path */

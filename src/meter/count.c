@@ -279,6 +279,8 @@ static void tell_each(struct meter *m, const struct flow_key *keys, const struct
 		      uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
+		m->statistics.octets += facts[i].octets;
+		m->statistics.packets += facts[i].packets;
 		if (facts[i].packets > 0)
 			meter_tell_packet(m, &keys[i], &facts[i], DENIAL_NONE, NULL,
 					  meter_clock_to(m, facts[i].time.ns));
@@ -288,16 +290,10 @@ static void tell_each(struct meter *m, const struct flow_key *keys, const struct
 void meter_count(struct meter *m, const struct flow_key *keys, const struct packet_facts *facts, uint32_t n,
 		 int64_t to_wall)
 {
-	uint32_t hash[PACKET_BATCH_MAX], candidate[PACKET_BATCH_MAX];
-	uint64_t octets = 0, packets = 0;
+	__attribute__((uninitialized)) uint32_t hash[PACKET_BATCH_MAX];
+	__attribute__((uninitialized)) uint32_t candidate[PACKET_BATCH_MAX];
 
 	m->clock.to_wall = to_wall;
-	for (uint32_t i = 0; i < n; i++) {
-		octets += facts[i].octets;
-		packets += facts[i].packets;
-	}
-	m->statistics.octets += octets;
-	m->statistics.packets += packets;
 	if (m->options.idle_ns == 0) {
 		tell_each(m, keys, facts, n);
 		return;
@@ -311,6 +307,9 @@ void meter_count(struct meter *m, const struct flow_key *keys, const struct pack
 		if (candidate[i] != FLOW_NONE)
 			__builtin_prefetch(&m->store.hot[candidate[i]], 1);
 	}
-	for (uint32_t i = 0; i < n; i++) /* 4: the flow is here */
+	for (uint32_t i = 0; i < n; i++) { /* 4: the flow is here */
+		m->statistics.octets += facts[i].octets;
+		m->statistics.packets += facts[i].packets;
 		count_packet(m, &keys[i], hash[i], candidate[i], &facts[i]);
+	}
 }

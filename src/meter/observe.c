@@ -78,19 +78,21 @@ static inline __attribute__((always_inline)) void observe(struct meter *m, const
 	/* Not cleared, as the build asks for elsewhere: 16 KiB a batch, and only what was written is read. */
 	__attribute__((uninitialized)) struct flow_key keys[PACKET_BATCH_MAX];
 	__attribute__((uninitialized)) struct packet_facts facts[PACKET_BATCH_MAX];
-	uint32_t n = 0, flows = 0;
+	const struct packet *const end = batch->packet + batch->count;
+	struct flow_key *key = keys;
+	struct packet_facts *seen = facts;
+	uint32_t flows = 0;
 
 	const bool as_it_is = m->options.directions == DIRECTIONS_BOTH && !m->options.dscp_key;
 
 	m->clock.to_wall = batch->to_wall;
 	note_seen(m, batch);
-	for (uint32_t i = 0; i < batch->count; i++) {
-		const struct packet *packet = &batch->packet[i];
-
+	for (const struct packet *packet = batch->packet; packet < end; packet++) {
 		if (choosy && is_shed(m, packet, batch->to_wall))
 			continue;
 
-		const enum decode_outcome outcome = decode_packet(packet, &keys[n], &facts[n]);
+		const enum decode_outcome outcome = decode_packet(packet, key, seen);
+		bool counted = true;
 
 		if (unlikely(outcome != DECODE_FLOW)) {
 			m->statistics.outcome[outcome]++;
@@ -98,19 +100,21 @@ static inline __attribute__((always_inline)) void observe(struct meter *m, const
 			continue;
 		}
 		if (m->options.local)
-			apply_local(m->options.local, packet, &keys[n]);
+			apply_local(m->options.local, packet, key);
 		flows++;
-		if (unlikely(packet->denial != DENIAL_NONE))
-			observe_denied(m, packet, &keys[n], &facts[n]);
-		else if (choosy && is_special(m, packet, &keys[n], &facts[n]))
+		if (unlikely(packet->denial != DENIAL_NONE)) {
+			observe_denied(m, packet, key, seen);
 			continue;
-		else if (likely(as_it_is && facts[n].fragment == 0))
-			n++;
-		else
-			n += meter_classify(m, &keys[n], &facts[n]);
+		}
+		if (choosy && is_special(m, packet, key, seen))
+			continue;
+		if (unlikely(!as_it_is || seen->fragment != 0))
+			counted = meter_classify(m, key, seen);
+		key += counted;
+		seen += counted;
 	}
 	m->statistics.outcome[DECODE_FLOW] += flows;
-	meter_count(m, keys, facts, n, batch->to_wall);
+	meter_count(m, keys, facts, (uint32_t)(key - keys), batch->to_wall);
 }
 
 static __attribute__((noinline)) void observe_some(struct meter *m, const struct packet_batch *batch)
