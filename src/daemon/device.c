@@ -66,6 +66,8 @@ void device_fini(struct device *device)
 	device->peers = NULL;
 	meter_free(device->meter);
 	exporter_free(device->exporter);
+	interface_errors_close(device->interface_errors);
+	device->interface_errors = NULL;
 	if (device->domain_hold >= 0)
 		close(device->domain_hold);
 	device->meter = NULL;
@@ -87,5 +89,7 @@ void device_update_control(struct device *device)
 	if (device->rule_counters)
 		rule_counters_read(device->rule_counters, &device->points.rules);
 	device->points.rules.wall_ms = wall_ms(wall_now());
+	if (device->interface_errors)
+		control.errors = interface_errors_read(device->interface_errors, &device->points);
 	exporter_control(device->exporter, &control);
 }

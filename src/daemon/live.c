@@ -341,6 +341,15 @@ static void open_rule_counters(struct device *device)
 		log_warn(&device->log, "rules are not told of: %s", err.text);
 }
 
+static enum status open_peer_check(struct device *device, struct error *err)
+{
+	struct error why = {0};
+
+	if (interface_errors_open(&device->interface_errors, &why) != OK)
+		log_warn(&device->log, "errors of interfaces are not told of: %s", why.text);
+	return peer_check_new(&device->peers, &device->points, &device->log, err);
+}
+
 static enum status open_sources(struct device *device, struct error *err)
 {
 	char interfaces[SETTINGS_POINTS_MAX * (POINT_NAME_MAX + 1)], groups[NFLOG_GROUPS_MAX * 8];
@@ -366,9 +375,7 @@ static enum status open_sources(struct device *device, struct error *err)
 		open_refused(device, &nflog_source, groups);
 	if (device->source_count > 1) /* who may hear of refusals may read the counters too */
 		open_rule_counters(device);
-	return device->settings->peer_check
-		       ? peer_check_new(&device->peers, &device->points, &device->log, err)
-		       : OK;
+	return device->settings->peer_check ? open_peer_check(device, err) : OK;
 }
 
 enum status device_run_live(struct device *device, struct error *err)

@@ -83,6 +83,12 @@ static const struct {
 			    OUR_SCOPE(ruleCountSource, rule_source, 1, FORM_NUMBER),
 			    VALUE(packetTotalCount, rule_packets, 8), VALUE(octetTotalCount, rule_octets, 8),
 			    VALUE(observationTimeMilliseconds, rule_ms, 8)}},
+	[OPTIONS_INTERFACE_ERRORS] = {"Frames that WireGuard itself refused, by its interfaces' counters",
+				      2,
+				      {SCOPE(observationPointId, point_id, 8),
+				       SCOPE(flowDirection, refused_direction, 1),
+				       VALUE(droppedPacketTotalCount, refused_packets, 8),
+				       VALUE(observationTimeMilliseconds, refused_ms, 8)}},
 };
 
 void options_make(struct layout out[static OPTIONS_COUNT])

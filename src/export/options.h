@@ -15,6 +15,7 @@ enum options_kind {
 	OPTIONS_INTERFACES,            /* one record per observation point */
 	OPTIONS_ELEMENTS,              /* RFC 5610: one record per element of our own */
 	OPTIONS_RULES,                 /* one record per rule and direction: how often it was met */
+	OPTIONS_INTERFACE_ERRORS,      /* one record per WireGuard interface and direction */
 	OPTIONS_COUNT,
 };
 
@@ -41,6 +42,8 @@ struct options_facts {
 	uint8_t rule_action, rule_source, rule_direction;
 	uint64_t rule_packets, rule_octets, rule_ms;
 	char rule[RULE_NAME_MAX];
+	uint8_t refused_direction;
+	uint64_t refused_packets, refused_ms;
 };
 
 void options_make(struct layout out[static OPTIONS_COUNT]);

@@ -5,7 +5,9 @@ denied.py BUILD [--rate R] [--seconds S] [--sources nflog,kfree_skb,both]
 
 SYNs from all over, each a flow of its own, are refused by a rule on a veth between two namespaces, beside 50 flows that
 are let through. weir runs with its default settings but for the sources. Exact means: refused frames in records, and
-those that the kernel says were lost before weir could read them, are together as many as were sent.
+those that the kernel says were lost before weir could read them, are together as many as were sent. With both sources a
+frame is told of twice, and each source loses others: what the two have told (each as many as were sent, less what it has
+lost) is the frames in records and the second reports of frames that are in records already.
 """
 
 import argparse
@@ -128,6 +130,9 @@ def faults(r, sources):
     if sources == "both":  # what one source has lost the other may have told of
         if not 0 <= missing <= min(r["lost"].values()):
             yield f"{missing} refused frames are in no record, {r['lost']} lost"
+        told = sum(r["sent"] - lost for lost in r["lost"].values())
+        if r["dropped"] + r["repeated"] != told:
+            yield f"{told} reports, {r['dropped']} frames in records and {r['repeated']} second reports"
     elif missing != sum(r["lost"].values()):
         yield f"{missing} refused frames are in no record, {r['lost']} lost"
     if r["summaries"] > 1:
@@ -154,7 +159,7 @@ def main():
     import lib  # pylint: disable=import-outside-toplevel
 
     failed = False
-    print("sources    frames sent   a second   in records  lost (kernel)  ring lost  wrongly through  records   CPU s    us a frame  MiB")
+    print("sources    frames sent   a second   in records  lost (kernel)  ring lost  told twice  wrongly through  records   CPU s    us a frame  MiB")
     try:
         lib.need("nft")
         lib.need_root()
@@ -162,7 +167,7 @@ def main():
             r = run(lib, build, sources, options.rate, options.seconds)
             lost = "+".join(str(n) for n in r["lost"].values())
             print(
-                f"{sources:<10} {r['sent']:>11} {r['sent'] / r['seconds']:>10.0f} {r['dropped']:>12} {lost:>14} {r['ring']:>10} {r['wrong']:>16}"
+                f"{sources:<10} {r['sent']:>11} {r['sent'] / r['seconds']:>10.0f} {r['dropped']:>12} {lost:>14} {r['ring']:>10} {r['repeated']:>11} {r['wrong']:>16}"
                 f" {r['records']:>8} {r['cpu']:>7.2f} {r['cpu'] / r['sent'] * 1e6:>12.2f} {r['memory']:>5.0f}", flush=True,
             )  # fmt: skip
             for fault in faults(r, sources):
