@@ -7,11 +7,13 @@
 #include <uv.h>
 
 #include "daemon/device.h"
+#include "observe/drop_reasons.h"
 
 enum {
 	TICK_MS = 250,           /* expiry and sending never wait longer */
 	BATCHES_PER_TURN = 64,   /* then signals and timers get their turn */
 	REFUSED_PER_BATCH = 4,   /* batches of refused frames for one of all frames */
+	CATCH_UP_BATCHES = 32,   /* … of the source that follows the others */
 	LAST_WORDS_MS = 100,     /* for the kernel to tell of what was seen or refused just now */
 	CONTROL_EVERY_TICKS = 4, /* counters reach the exporter once a second */
 	ACKNOWLEDGED_MS = 5      /* to look again whether the collector has taken what is in flight */
@@ -28,6 +30,7 @@ struct live {
 	uv_signal_t terminate, interrupt, hangup;
 	bool reload; /* at the next tick: a storm of signals is one reload */
 	struct packet_batch batch;
+	struct mono_ns read_to; /* time of the last packet read */
 	uint32_t ticks;
 	enum status status; /* of the first thing that failed */
 	struct error error;
@@ -100,6 +103,8 @@ static enum status read_batch(struct live *live, struct packet_source *source)
 		return status;
 	if (device->peers && source == device->source[0])
 		peer_check_batch(device->peers, &live->batch);
+	if (live->batch.count > 0)
+		live->read_to = live->batch.packet[live->batch.count - 1].time;
 	meter_observe(device->meter, &live->batch);
 	source->type->release(source, &live->batch);
 	return OK;
@@ -117,21 +122,28 @@ static enum status give_up(struct live *live, uint32_t i)
 }
 
 /* A batch of all frames; before it what is known of refused ones, so that few of those are taken for flows
- * that come and go. OK: there was something. */
+ * that come and go. Of two reports of one frame the second must find the first: the source that follows the
+ * others does not overtake them when they are behind. OK: there was something. */
 static enum status read_sources(struct live *live)
 {
 	struct device *device = live->device;
+	struct mono_ns told = {INT64_MAX};
 	enum status result = AGAIN;
 
 	for (uint32_t i = device->source_count; i-- > 0;) {
-		const int most = i == 0 ? 1 : REFUSED_PER_BATCH;
+		const bool follows = device->source[i]->type == &kfree_skb_source;
+		const int most = i == 0 ? 1 : follows ? CATCH_UP_BATCHES : REFUSED_PER_BATCH;
 		enum status status = OK;
 
+		if (follows)
+			kfree_skb_hold(device->source[i], told);
 		for (int n = 0; n < most && status == OK && !live->failed[i]; n++) {
 			status = read_batch(live, device->source[i]);
 			if (status == OK)
 				result = OK;
 		}
+		if (status == OK && i > 0 && live->read_to.ns < told.ns)
+			told = live->read_to; /* there may be more */
 		if (status != OK && status != AGAIN && i > 0)
 			status = give_up(live, i);
 		if (status != OK && status != AGAIN)
