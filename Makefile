@@ -2,7 +2,7 @@
 BUILD ?= build
 WEIR = $(BUILD)/src/cmd/weir
 
-.PHONY: all build demo test bench runs faults fuzz soak install format clean
+.PHONY: all build demo test conformance bench runs faults fuzz soak install format clean
 all: build
 
 build: $(BUILD)/build.ninja
@@ -22,6 +22,10 @@ demo:
 test:
 	scripts/setup --test
 	scripts/test
+
+# docs/conformance.md, from the table of points and what the last `make test` said.
+conformance:
+	tests/conformance/check.py --write build-test-*/meson-logs/testlog.json
 
 # Packets per CPU second, beside softflowd on the same files; collector and store beside nfcapd and nfdump.
 bench:

@@ -3,12 +3,14 @@
 
 #include "cmd/command.h"
 #include "config/settings.h"
+#include "daemon/device.h"
 
 static const struct command_option options[] = {{0}};
 
 static int run(struct invocation *invocation)
 {
 	const char *path, *more;
+	struct selection *selection;
 	struct settings settings;
 	struct error err;
 
@@ -25,6 +27,13 @@ static int run(struct invocation *invocation)
 		fprintf(stderr, "%s\n", err.text);
 		return EXIT_WRONG_USAGE;
 	}
+	/* What only a compiler of filters can say. */
+	if (device_selection(&selection, &settings, NULL, &err) != OK) {
+		fprintf(stderr, "%s: FlowMetadata.Selection: %s\n", path ? path : PROFILE_DEFAULT_PATH,
+			err.text);
+		return EXIT_WRONG_USAGE;
+	}
+	selection_free(selection);
 	settings_print(&settings, stdout);
 	return fflush(stdout) == 0 ? EXIT_DONE : EXIT_RUN_FAILED;
 }

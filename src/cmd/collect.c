@@ -18,6 +18,7 @@ enum {
 	OPT_STORE,
 	OPT_HTTP,
 	OPT_HTTP_REMOTE,
+	OPT_HTTP_TOKEN,
 	OPT_JSON,
 	OPT_READ,
 	OPT_KEEP_DAYS,
@@ -45,9 +46,13 @@ static const struct command_option options[] = {
 			"(default Udp and Tcp, every address, port 4739)"},
 	[OPT_STORE] = {'s', "store", "STORE",
 		       "keep what is received in this folder (default: nothing is kept)"},
-	[OPT_HTTP] = {0, "http", "ADDR:PORT", "serve /metrics and /healthz here (default: not at all)"},
+	[OPT_HTTP] = {0, "http", "ADDR:PORT",
+		      "serve the page, its API, /metrics and /healthz here (default: not at all)"},
 	[OPT_HTTP_REMOTE] = {0, "http-allow-remote", NULL,
-			     "let --http be another address than a loopback one"},
+			     "let --http be another address than a loopback one, for /metrics and /healthz"},
+	[OPT_HTTP_TOKEN] = {0, "http-token-file", "FILE",
+			    "ask for the token in this file's first line; needed for the page on an address "
+			    "that is not of loopback"},
 	[OPT_JSON] = {0, "json", "FILE", "print records as JSON Lines; - is standard output"},
 	[OPT_READ] = {0, "read", "FILE",
 		      "load this IPFIX file; may be repeated; without -l the program ends when it is loaded"},
@@ -216,6 +221,7 @@ static enum status take_option(struct collect *c, int option, const char *value,
 	case OPT_STORE: c->options.store = value; return OK;
 	case OPT_HTTP: c->options.http = value; return OK;
 	case OPT_HTTP_REMOTE: c->options.http_remote = true; return OK;
+	case OPT_HTTP_TOKEN: c->options.http_token_file = value; return OK;
 	case OPT_JSON: c->options.json = value; return OK;
 	case OPT_READ: return add_read(c, value, err);
 	case OPT_IGNORE_PORT: c->options.ignore_port = true; return OK;

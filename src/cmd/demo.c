@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "cmd/command.h"
 #include "cmd/demo_lab.h"
+#include "cmd/demo_page.h"
 #include "cmd/demo_policy.h"
 #include "cmd/demo_receive.h"
 #include "cmd/demo_show.h"
@@ -23,7 +24,10 @@ enum { OPT_SECONDS, OPT_HTTP };
 
 static const struct command_option options[] = {
 	[OPT_SECONDS] = {0, "seconds", "N", "end after so many seconds of traffic (default: at Ctrl-C)"},
-	[OPT_HTTP] = {0, "http", "ADDR:PORT", "serve the page there (not yet)"},
+	[OPT_HTTP] =
+		{0, "http", "ADDR:PORT",
+		 "show the page there while it runs; none = no page (default 127.0.0.1:8080, or another port "
+		 "when that is taken)"},
 	{0},
 };
 
@@ -50,6 +54,8 @@ struct demo {
 	struct lab lab;
 	struct receiver receiver;
 	struct show show;
+	struct demo_page page;
+	const char *http; /* NULL: the usual address */
 	struct traffic *traffic;
 	struct metering metering[LAB_HOSTS];
 	int profile;      /* memory file: the probes are not to find the machine's own */
@@ -223,17 +229,22 @@ static enum status apply_policy(struct demo *demo, struct error *err)
 static enum status play(struct demo *demo, struct error *err)
 {
 	fprintf(stderr, "weir demo: making a WireGuard overlay of %d systems …\n", LAB_HOSTS);
-	enum status status = lab_open(&demo->lab, &demo->children, &demo->broken, err);
+	enum status status = demo_page_open(&demo->page, &demo->children, demo->http, &demo->broken, err);
+	if (status != OK)
+		return status;
+	status = lab_open(&demo->lab, &demo->children, &demo->broken, err);
 	if (status != OK)
 		return status;
 	fprintf(stderr, "weir demo: %s; 10.77.0.1-%d and fd77::1-%d; a probe in each, collector at %s\n",
 		demo->lab.kernel_wireguard ? "WireGuard of the kernel" : "wireguard-go", LAB_HOSTS, LAB_HOSTS,
 		LAB_COLLECTOR);
+	demo_page_tell(&demo->page);
 	status = apply_policy(demo, err);
 	if (status != OK)
 		return status;
 	show_init(&demo->show, stdout, &demo->lab);
 	status = receiver_open(&demo->receiver, &demo->lab, show_flow, &demo->show, err);
+	demo->receiver.page = &demo->page;
 	if (status == OK)
 		status = start_probes(demo, err);
 	if (status == OK)
@@ -277,8 +288,9 @@ static int demo_init(struct demo *demo)
 static void demo_fini(struct demo *demo)
 {
 	traffic_stop(demo->traffic);
-	demo->ending = true;
+	demo->ending = demo->page.ending = true;
 	children_end(&demo->children, PATIENCE_MS);
+	demo_page_close(&demo->page);
 	receiver_close(&demo->receiver);
 	for (int i = 0; i < LEAVE_SIGNALS; i++)
 		uv_close((uv_handle_t *)&demo->leave[i], NULL);
@@ -298,7 +310,7 @@ static int make_profile(void)
 	return fd >= 0 && write(fd, text, sizeof text - 1) == (ssize_t)sizeof text - 1 ? fd : -1;
 }
 
-static int run_demo(int64_t seconds)
+static int run_demo(int64_t seconds, const char *http)
 {
 	auto_fd profile = make_profile();
 	auto_fd home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -311,6 +323,8 @@ static int run_demo(int64_t seconds)
 		return EXIT_RUN_FAILED;
 	}
 	demo->seconds = seconds;
+	demo->http = http;
+	demo->page.socket = -1;
 	demo->profile = profile;
 	demo->children = (struct children){.loop = &demo->loop, .home = home, .stop = &demo->stop};
 	const enum status status = play(demo, &err);
@@ -324,14 +338,16 @@ static int run_demo(int64_t seconds)
 
 static int run(struct invocation *invocation)
 {
-	const char *value;
+	const char *value, *http = NULL;
 	char *end;
 	int64_t seconds = 0;
 	int option;
 
 	while ((option = command_next(invocation, &value)) >= 0) {
-		if (option == OPT_HTTP)
-			return command_usage_error(invocation, "--http is not built in yet");
+		if (option == OPT_HTTP) {
+			http = value;
+			continue;
+		}
 		errno = 0;
 		seconds = strtoll(value, &end, 10);
 		if (errno || end == value || *end || seconds < 1 || seconds > 86400)
@@ -342,13 +358,13 @@ static int run(struct invocation *invocation)
 		return EXIT_WRONG_USAGE;
 	if (value)
 		return command_usage_error(invocation, "no operand is taken, '%s' was given", value);
-	return can_run() ? run_demo(seconds) : EXIT_RUN_FAILED;
+	return can_run() ? run_demo(seconds, http) : EXIT_RUN_FAILED;
 }
 
 const struct command command_demo = {
 	.name = "demo",
 	.summary = "show a real WireGuard overlay, metered, exported, collected",
-	.synopsis = "[--seconds N]",
+	.synopsis = "[--seconds N] [--http ADDR:PORT]",
 	.notes = "Needs root. All it makes lives in network namespaces of its own and is gone when it ends.",
 	.options = options,
 	.run = run,

@@ -107,6 +107,8 @@ static void on_message(uv_udp_t *handle, ssize_t got, const uv_buf_t *buffer, co
 		receiver->strangers++;
 		return;
 	}
+	if (receiver->page)
+		demo_page_copy(receiver->page, buffer->base, (size_t)got);
 	/* What is malformed is counted by the session and shown in the summary. */
 	(void)session_message(receiver->session[receiver->host], span_of(buffer->base, (size_t)got),
 			      mono_now().ns, &sink);

@@ -3,6 +3,7 @@
 
 #include "base/time.h"
 #include "cmd/demo_lab.h"
+#include "cmd/demo_page.h"
 #include "collect/session.h"
 #include "observe/denial.h"
 
@@ -28,7 +29,8 @@ typedef void demo_flow_sink(void *arg, const struct demo_flow *flow);
 struct receiver {
 	uv_udp_t socket;
 	struct session *session[LAB_HOSTS];
-	uint64_t strangers; /* messages from elsewhere */
+	uint64_t strangers;           /* messages from elsewhere */
+	const struct demo_page *page; /* gets a copy of every message; NULL: none */
 	demo_flow_sink *sink;
 	void *arg;
 	int host; /* whose message is being read */

@@ -22,7 +22,8 @@ static const struct command_option options[] = {
 	[LAST] = {0, "last", "DURATION", "flows of the last 30s, 5m, 1h, 7d"},
 	[FROM] = {0, "from", "TIME", "flows from then on: 2026-11-22T10:00:00Z, or 1h for an hour ago"},
 	[TO] = {0, "to", "TIME", "flows before then"},
-	[OUTPUT] = {'o', "output", "FORMAT", "table, json (one object a line) or csv; default table"},
+	[OUTPUT] = {'o', "output", "FORMAT",
+		    "table, json (one object a line), csv or parquet; default table"},
 	[SQL] = {0, "sql", "SELECT", "one SELECT of your own over the views flows, options and ledger"},
 	[COVERAGE] = {0, "coverage", NULL,
 		      "also print how complete the answer is, with the ledger of losses"},
@@ -114,7 +115,7 @@ static bool take_option(struct request *r, enum option option, const char *value
 		*expected = "a time, as 2026-11-22T10:00:00Z, or 1h for an hour ago";
 		return when_parse(&ask->to_ms, value, strlen(value), r->now_ms);
 	case OUTPUT:
-		*expected = "table, json or csv";
+		*expected = "table, json, csv or parquet";
 		r->query.show = show_type_named(value);
 		return r->query.show != NULL;
 	case COVERAGE: r->query.coverage = true; return true;

@@ -7,7 +7,12 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum { ACCEPTS_A_TURN = 64, BACKLOG = 1024 };
+enum {
+	ACCEPTS_A_TURN = 64,
+	BACKLOG = 1024,
+	/* What waits here is acknowledged and lost should we die: no more than a busy turn needs. */
+	STREAM_BUFFER = 256 << 10,
+};
 
 static void unlink_connection(struct connection *c)
 {
@@ -92,6 +97,22 @@ static bool take_messages(struct connection *c)
 	return refusal == LISTENER_COUNTERS;
 }
 
+ssize_t stream_peek(const struct connection *c, uint8_t *out, size_t room)
+{
+	return recv(c->fd, out, room, MSG_DONTWAIT | MSG_PEEK);
+}
+
+void stream_let_go(const struct connection *c, size_t length)
+{
+	while (length > 0) {
+		const ssize_t n = recv(c->fd, NULL, length, MSG_DONTWAIT | MSG_TRUNC);
+
+		if (n <= 0 && errno != EINTR)
+			return; /* the connection is gone, as the next read will find */
+		length -= n > 0 ? (size_t)n : 0;
+	}
+}
+
 static void read_session(struct connection *c)
 {
 	struct worker *w = c->owner->listener.worker;
@@ -111,7 +132,10 @@ static void read_session(struct connection *c)
 	c->filled += (size_t)n;
 	if (c->filled > CONNECTION_BUFFER / 2)
 		w->more = true;
-	if (!take_messages(c))
+	const bool good = take_messages(c);
+	if (c->owner->channel->done)
+		c->owner->channel->done(c);
+	if (!good)
 		end_connection(c, ENDED_MALFORMED);
 }
 
@@ -373,7 +397,7 @@ enum status connections_open(struct listener **out, const struct listener_type *
 			     const struct channel_type *channel, struct worker *w,
 			     const struct sockaddr_storage *address, socklen_t length, struct error *err)
 {
-	const int on = 1, off = 0;
+	const int on = 1, off = 0, buffer = STREAM_BUFFER;
 	const enum status st = connections_none(out, type, channel, w, err);
 
 	if (st != OK)
@@ -393,6 +417,8 @@ enum status connections_open(struct listener **out, const struct listener_type *
 	if (setsockopt(l->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0 ||
 	    bind(l->fd, (const struct sockaddr *)address, length) < 0)
 		return error_errno(err, "cannot bind");
+	if (!channel->protocol) /* before listen: accepted ones have it from there */
+		setsockopt(l->fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
 	if (listen(l->fd, BACKLOG) < 0)
 		return error_errno(err, "cannot listen");
 	l->port = port_of(l->fd);

@@ -32,6 +32,10 @@ struct channel_type {
 	/* As recv, without waiting. `room` is at least CONNECTION_READ_MIN, and all that the channel holds is
 	 * read before it stops for want of more. EBADMSG: octets that are no IPFIX. */
 	ssize_t (*read)(struct connection *, uint8_t *out, size_t room);
+	/* Whatever `read` gave has been handed to the journal, but for the beginning of a message. NULL:
+	 * nothing to do. What a stream's kernel holds is let go of only now: a collector that dies before
+	 * makes the kernel reset the connection, and so the exporter learns that not all was read. */
+	void (*done)(struct connection *);
 	void (*leave)(struct connection *); /* tell the exporter that we are going (RFC 7011 10.4.5) */
 	void (*end)(struct connection *);   /* let go of what `begin` made; NULL: nothing */
 };
@@ -58,6 +62,10 @@ struct connections {
 	struct connection *sessions, *ended; /* ended: freed when the turn is over */
 	struct connection *half_open;        /* newest first */
 };
+
+/* As recv, but the kernel keeps the octets until stream_let_go. */
+ssize_t stream_peek(const struct connection *c, uint8_t *out, size_t room);
+void stream_let_go(const struct connection *c, size_t length);
 
 static inline void *connection_extra(struct connection *c)
 {

@@ -4,9 +4,25 @@
 
 #include "collect/connection.h"
 
+struct tcp_part {
+	size_t held; /* by the kernel, of what was read */
+};
+
 static ssize_t tcp_read(struct connection *c, uint8_t *out, size_t room)
 {
-	return recv(c->fd, out, room, MSG_DONTWAIT);
+	struct tcp_part *part = connection_extra(c);
+	const ssize_t n = stream_peek(c, out, room);
+
+	part->held = n > 0 ? (size_t)n : 0;
+	return n;
+}
+
+static void tcp_done(struct connection *c)
+{
+	struct tcp_part *part = connection_extra(c);
+
+	stream_let_go(c, part->held);
+	part->held = 0;
 }
 
 static void tcp_leave(struct connection *c)
@@ -15,7 +31,12 @@ static void tcp_leave(struct connection *c)
 }
 
 static const struct channel_type tcp_channel = {
-	.transport = JOURNAL_TCP, .read = tcp_read, .leave = tcp_leave};
+	.transport = JOURNAL_TCP,
+	.extra = sizeof(struct tcp_part),
+	.read = tcp_read,
+	.done = tcp_done,
+	.leave = tcp_leave,
+};
 
 static enum status tcp_open(struct listener **out, struct worker *w, const struct sockaddr_storage *address,
 			    socklen_t length, struct error *err)

@@ -1,5 +1,6 @@
 /* TLS 1.2 and 1.3 over TCP (RFC 7011 sections 10.4 and 11): a connection is half open until the exporter has
- * shown a certificate that passes. OpenSSL reads and writes the socket itself; our first look is its own. */
+ * shown a certificate that passes. Until then OpenSSL reads the socket itself; from then on it is fed what
+ * the kernel keeps until it is in the journal. */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -9,10 +10,12 @@
 #include "collect/connection.h"
 #include "collect/receive_trust.h"
 
-enum { RECORD_MAX = 1 << 14 };
+enum { RECORD_MAX = 1 << 14, CHUNK = CONNECTION_READ_MIN - RECORD_MAX };
 
 struct tls_part {
 	SSL *ssl;
+	BIO *in;     /* of ssl's, once the handshake is done */
+	size_t held; /* by the kernel, of what `in` was fed */
 	struct secure_peer peer;
 };
 
@@ -24,12 +27,25 @@ static bool tls_begin(struct connection *c)
 	return part->ssl && SSL_set_fd(part->ssl, c->fd) == 1;
 }
 
+/* OpenSSL has read whole records and no more. */
+static bool feed_from_here(struct tls_part *part)
+{
+	part->in = BIO_new(BIO_s_mem());
+	if (!part->in)
+		return false;
+	BIO_set_mem_eof_return(part->in, -1); /* empty is "later", not the end */
+	SSL_set0_rbio(part->ssl, part->in);
+	return true;
+}
+
 static enum channel_progress tls_shake(struct connection *c)
 {
 	struct tls_part *part = connection_extra(c);
 
 	ERR_clear_error();
 	const int result = SSL_do_handshake(part->ssl);
+	if (result == 1 && !feed_from_here(part))
+		return CHANNEL_FAILED;
 	if (result == 1) {
 		trust_welcome(&c->owner->listener, part->ssl, &c->peer.session);
 		return CHANNEL_UP;
@@ -43,25 +59,57 @@ static enum channel_progress tls_shake(struct connection *c)
 	return CHANNEL_FAILED;
 }
 
-/* Whole TLS records, while there is room for one: so OpenSSL never keeps part of one back, of which epoll
- * would not know. */
-static ssize_t tls_read(struct connection *c, uint8_t *out, size_t room)
+static void tls_done(struct connection *c)
 {
-	const struct tls_part *part = connection_extra(c);
-	size_t filled = 0;
-	int result = 1;
+	struct tls_part *part = connection_extra(c);
 
-	ERR_clear_error();
-	while (room - filled >= RECORD_MAX && (result = SSL_read(part->ssl, out + filled, RECORD_MAX)) > 0)
-		filled += (size_t)result;
-	if (filled > 0)
-		return (ssize_t)filled; /* an end is told again */
-	switch (SSL_get_error(part->ssl, result)) {
+	stream_let_go(c, part->held);
+	part->held = 0;
+}
+
+/* What SSL_read answered last, when it gave nothing. */
+static ssize_t nothing(struct connection *c, int error)
+{
+	switch (error) {
 	case SSL_ERROR_WANT_READ:
-	case SSL_ERROR_WANT_WRITE: errno = EAGAIN; return -1;
+	case SSL_ERROR_WANT_WRITE:
+		tls_done(c); /* part of a TLS record: none of it is a message yet */
+		errno = EAGAIN;
+		return -1;
 	case SSL_ERROR_ZERO_RETURN: return 0;
 	default: errno = EPROTO; return -1;
 	}
+}
+
+/* All records that CHUNK octets complete: the one begun before, and no more than came. */
+static ssize_t tls_read(struct connection *c, uint8_t *out, size_t room)
+{
+	struct tls_part *part = connection_extra(c);
+	uint8_t chunk[CHUNK];
+	size_t filled = 0;
+	int result;
+
+	const ssize_t n = stream_peek(c, chunk, sizeof chunk);
+	if (n < 0)
+		return -1;
+	if (n == 0) {
+		errno = EPROTO;
+		return SSL_get_shutdown(part->ssl) & SSL_RECEIVED_SHUTDOWN ? 0 : -1;
+	}
+	part->held = (size_t)n;
+	ERR_clear_error();
+	if (BIO_write(part->in, chunk, (int)n) != (int)n) {
+		errno = ENOMEM;
+		return -1;
+	}
+	while ((result = SSL_read(part->ssl, out + filled, (int)(room - filled))) > 0)
+		filled += (size_t)result;
+	const int error = SSL_get_error(part->ssl, result);
+	if (filled == 0)
+		return nothing(c, error);
+	if (error != SSL_ERROR_WANT_READ)
+		shutdown(c->fd, SHUT_RD); /* it was the last: the next read is told so */
+	return (ssize_t)filled;
 }
 
 static void tls_leave(struct connection *c)
@@ -87,6 +135,7 @@ static const struct channel_type tls_channel = {
 	.begin = tls_begin,
 	.shake = tls_shake,
 	.read = tls_read,
+	.done = tls_done,
 	.leave = tls_leave,
 	.end = tls_end,
 };

@@ -1,10 +1,11 @@
 /* What settings say, for people. */
 #include <inttypes.h>
+#include <string.h>
 
 #include "config/property.h"
 #include "config/settings.h"
 
-enum { VALUE_TEXT = 4096 };
+enum { VALUE_TEXT = 16384 };
 
 static const char *meaning_of(const struct property *p, int64_t value)
 {
@@ -18,6 +19,44 @@ static const char *text_of(const struct property *p, const struct settings *s)
 	return (const char *)s + p->offset;
 }
 
+static const struct selector_chain *chain_of(const struct property *p, const struct settings *s)
+{
+	return (const struct selector_chain *)((const char *)s + p->offset);
+}
+
+static void print_chain(const struct selector_chain *chain, char *out, size_t size)
+{
+	size_t used = 0;
+
+	snprintf(out, size, "%s", chain->count ? "" : "every packet");
+	for (uint32_t i = 0; i < chain->count && used < size; i++) {
+		char one[SELECTOR_TEXT_MAX + 16];
+
+		selector_print(&chain->selector[i], one, sizeof one);
+		used += (size_t)snprintf(out + used, size - used, "%s%s", i ? ", " : "", one);
+	}
+}
+
+/* "wg0 (domain 7; Count/1/100)" */
+static void print_point(const struct settings *s, const char *name, char *out, size_t size)
+{
+	char chain[CHAIN_MAX * (SELECTOR_TEXT_MAX + 16)];
+	size_t used = (size_t)snprintf(out, size, "%s", name);
+
+	for (uint32_t i = 0; i < s->of_point_count; i++) {
+		const struct point_settings *p = &s->of_point[i];
+
+		if (strcmp(p->name, name) != 0)
+			continue;
+		print_chain(&p->selection, chain, sizeof chain);
+		if (p->domain)
+			used += (size_t)snprintf(out + used, size - used, " (domain %" PRIu32 "%s", p->domain,
+						 p->own ? "; " : ")");
+		if (p->own)
+			snprintf(out + used, size - used, "%s%s)", p->domain ? "" : " (", chain);
+	}
+}
+
 /* Lists count their elements, a text is there or not; all else is its value. */
 static int64_t value_of(const struct property *p, const struct settings *s)
 {
@@ -28,6 +67,7 @@ static int64_t value_of(const struct property *p, const struct settings *s)
 	case PROPERTY_TEXT: return *text_of(p, s) != 0;
 	case PROPERTY_GROUPS: return s->nflog_count;
 	case PROPERTY_PREFIXES: return s->prefixes.count;
+	case PROPERTY_CHAIN: return chain_of(p, s)->count;
 	default: return property_get(p, s);
 	}
 }
@@ -62,7 +102,7 @@ static void print_element(const struct property *p, const struct settings *s, in
 			 prefix_meaning(&s->prefixes.prefix[i]));
 		break;
 	case PROPERTY_ALLOWED: snprintf(out, size, "%s", s->exporter.tls.allowed[i]); break;
-	default: snprintf(out, size, "%s", s->point[i]); break;
+	default: print_point(s, s->point[i], out, size); break;
 	}
 }
 
@@ -73,7 +113,7 @@ static void print_list(const struct property *p, const struct settings *s, char 
 
 	snprintf(out, size, "%s", count ? "" : "none");
 	for (int64_t i = 0; i < count && used < size; i++) {
-		char one[320];
+		char one[CHAIN_MAX * (SELECTOR_TEXT_MAX + 16) + 128];
 
 		print_element(p, s, i, one, sizeof one);
 		used += (size_t)snprintf(out + used, size - used, "%s%s", i ? ", " : "", one);
@@ -96,6 +136,12 @@ void property_print(const struct property *p, const struct settings *s, char *ou
 	case PROPERTY_GROUPS:
 	case PROPERTY_PREFIXES:
 	case PROPERTY_NAMES: print_list(p, s, out, size); break;
+	case PROPERTY_CHAIN:
+		if (value)
+			print_chain(chain_of(p, s), out, size);
+		else
+			snprintf(out, size, "none");
+		break;
 	case PROPERTY_OBJECT: *out = 0; break; /* its own rows follow */
 	}
 }
@@ -119,7 +165,7 @@ void settings_print(const struct settings *settings, FILE *out)
 	for (size_t i = 0; i < property_count; i++) {
 		const struct property *p = &properties[i];
 
-		if (p->type == PROPERTY_OBJECT)
+		if (p->type == PROPERTY_OBJECT || property_in_list(p))
 			continue;
 		property_print(p, settings, value, sizeof value);
 		fprintf(out, "%-24s %-26s  %s\n", p->name, value, meaning_of(p, value_of(p, settings)));

@@ -23,6 +23,12 @@ static const struct property_word directions[] = {
 	{NULL, NULL},
 };
 
+static const struct property_word overloads[] = {
+	{"Drop", "packets that there is no time for are dropped by the kernel, and counted"},
+	{"Sample", "while the kernel drops packets, one in 2 to 64 is looked at, and the others are counted"},
+	{NULL, NULL},
+};
+
 static const struct property_word versions[] = {
 	[TLS_AT_LEAST_1_2] = {"1.2", "TLS 1.2 or 1.3; DTLS 1.2"},
 	[TLS_AT_LEAST_1_3] = {"1.3", "TLS 1.3 only, and no DTLS"},
@@ -41,6 +47,15 @@ const struct property properties[] = {
 	 .zero = "a flow is reported once, at its end", .rule = "0 or a multiple of 60000", .live = true},
 	{"ObservationPoints", PROPERTY_NAMES, .meaning = "interfaces that are observed",
 	 .zero = "every overlay interface that is up"},
+	{"ObservationPoints[].Name", PROPERTY_TEXT, "the name of an interface", TEXT_AT(one_point.name),
+	 .meaning = "the interface", .zero = "an error"},
+	{"ObservationPoints[].DomainId", PROPERTY_NUMBER, NULL, 1, UINT32_MAX, 1, AT(one_point.domain),
+	 .meaning = "the Observation Domain of what is seen there"},
+	{"ObservationPoints[].Selection", PROPERTY_CHAIN, TEXT_AT(one_point.selection),
+	 .meaning = "what packets go through there", .zero = "every packet is metered"},
+	{"Selection", PROPERTY_CHAIN, TEXT_AT(selection),
+	 .meaning = "packets go through these selectors, in this order; what is left is metered",
+	 .zero = "every packet is metered"},
 	{"IdleTimeout", PROPERTY_NUMBER, "milliseconds", 0, DAY_MS, 15000, AT_MS(meter.idle_ns),
 	 .meaning = "a flow ends when no packet came for this long",
 	 .zero = "every packet is a flow of its own", .live = true},
@@ -49,6 +64,7 @@ const struct property properties[] = {
 	 .zero = "a TCP flow ends with the packet that closes it", .live = true},
 	{"MaxFlows", PROPERTY_NUMBER, "flows", 16, 1 << 26, 1 << 20, AT(meter.max_flows),
 	 .meaning = "open flows at most; about 112 octets of memory each, once used"},
+	{"Overload", PROPERTY_WORD, .standard = 0, AT(shed), .words = overloads},
 	{"NflogGroups", PROPERTY_GROUPS, .meaning = "NFLOG groups that rules tell of refused frames by",
 	 .zero = "refused frames are not told from others"},
 	{"DeniedPrefixes", PROPERTY_PREFIXES, .meaning = "log prefixes that mean a refusal",
@@ -66,6 +82,22 @@ const struct property properties[] = {
 	 .meaning = "open flows of refused frames at most, besides MaxFlows"},
 	{"DscpKey", PROPERTY_FLAG, .standard = 0, AT(meter.dscp_key),
 	 .meaning = "packets with another DSCP are another flow", .zero = "DSCP does not tell flows apart"},
+	{"Biflows", PROPERTY_FLAG, .standard = 0, AT(biflows),
+	 .meaning = "both directions of a conversation are one record, that of whoever began",
+	 .zero = "each direction is a flow"},
+	{"TotalCounters", PROPERTY_FLAG, .standard = 0, AT(totals),
+	 .meaning = "records have counters since the flow began, too",
+	 .zero = "records count since the record before"},
+	{"Microseconds", PROPERTY_FLAG, .standard = 0, AT(microseconds),
+	 .meaning = "start and end of flows in microseconds",
+	 .zero = "start and end of flows in milliseconds"},
+	{"ExtraFields", PROPERTY_OBJECT, .meaning = "what records have besides"},
+	{"ExtraFields.Ttl", PROPERTY_FLAG, .standard = 0, AT(field_ttl),
+	 .meaning = "TTL or hop limit: of the first packet, least, most", .zero = "no TTL"},
+	{"ExtraFields.Mac", PROPERTY_FLAG, .standard = 0, AT(field_mac),
+	 .meaning = "MAC addresses of the first packet", .zero = "no MAC addresses"},
+	{"ExtraFields.Vlan", PROPERTY_FLAG, .standard = 0, AT(field_vlan),
+	 .meaning = "VLAN of the first packet", .zero = "no VLAN"},
 	{"TemplateRefresh", PROPERTY_NUMBER, "milliseconds", 1000, DAY_MS, 60000,
 	 AT_MS(exporter.template_refresh_ns),
 	 .meaning = "templates are sent again at least this often, over UDP", .live = true},
@@ -210,6 +242,16 @@ const struct property *property_nearest(const char *name, unsigned *distance)
 	return best;
 }
 
+struct selector_chain *property_chain(const struct property *p, struct settings *settings)
+{
+	return (struct selector_chain *)((char *)settings + p->offset);
+}
+
+bool property_in_list(const struct property *p)
+{
+	return strstr(p->name, "[]") != NULL;
+}
+
 char *property_text(const struct property *p, struct settings *settings)
 {
 	return (char *)settings + p->offset;
@@ -263,11 +305,12 @@ void property_allowed(const struct property *p, char *out, size_t size)
 	case PROPERTY_COLLECTORS: snprintf(out, size, "a list of collectors [ \"Udp/HOST:PORT\", … ]"); break;
 	case PROPERTY_GROUPS: snprintf(out, size, "a list of numbers from 0 to 65535 [ 5, … ]"); break;
 	case PROPERTY_PREFIXES: snprintf(out, size, "a list of prefixes [ \"acl:=acl\", … ]"); break;
-	case PROPERTY_NAMES: snprintf(out, size, "a list of interface names [ \"wg0\", … ]"); break;
+	case PROPERTY_NAMES: snprintf(out, size, "a list of interfaces [ \"wg0\", … ]"); break;
 	case PROPERTY_TEXT: snprintf(out, size, "a string (%s)", p->unit); break;
 	case PROPERTY_ALLOWED:
 		snprintf(out, size, "a list of names in certificates [ \"flows.example\", … ]");
 		break;
+	case PROPERTY_CHAIN: snprintf(out, size, "a list of selectors [ \"Count/1/100\", … ]"); break;
 	case PROPERTY_OBJECT: snprintf(out, size, "an object { … }"); break;
 	}
 }

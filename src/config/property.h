@@ -22,6 +22,7 @@ enum property_type {
 	PROPERTY_OBJECT,     /* properties of its own: the rows "NAME.…" behind it */
 	PROPERTY_GROUPS,     /* a list of NFLOG groups */
 	PROPERTY_PREFIXES,   /* a list of NFLOG prefixes and what they mean */
+	PROPERTY_CHAIN,      /* a list of selectors */
 };
 
 struct property_word {
@@ -64,6 +65,12 @@ unsigned edit_distance(const char *a, const char *b);
 /* The value in the unit of the property; numbers, words and flags only (others: nothing, 0). */
 void property_set(const struct property *property, struct settings *settings, int64_t value);
 int64_t property_get(const struct property *property, const struct settings *settings);
+
+/* The chain of a PROPERTY_CHAIN. */
+struct selector_chain *property_chain(const struct property *property, struct settings *settings);
+
+/* A row for objects in a list ("ObservationPoints[].Name"): its member holds what is being read. */
+bool property_in_list(const struct property *property);
 
 /* The text of a PROPERTY_TEXT, in `size` octets with its end. */
 char *property_text(const struct property *property, struct settings *settings);

@@ -215,10 +215,34 @@ static bool is_interface_name(const char *name)
 	return true;
 }
 
+static enum status read_object(struct profile *p, const char *object, size_t at);
+
+/* An object with what is special about the point. */
+static enum status read_point(struct profile *p, const struct value *v)
+{
+	struct settings *s = p->settings;
+
+	s->one_point = (struct point_settings){0};
+	for (size_t i = 0; i < property_count; i++)
+		p->seen[i] = property_in_list(&properties[i]) ? 0 : p->seen[i];
+	const enum status status = read_object(p, "ObservationPoints[]", v->member.first.begin);
+	if (status == OK && !*s->one_point.name)
+		return fail(p, v->member.first.begin, "%s.%s: no \"Name\" seen", section, v->property);
+	s->one_point.own = p->seen[property_find("ObservationPoints[].Selection") - properties] != 0;
+	return status;
+}
+
 static enum status add_point(struct profile *p, const struct value *v)
 {
 	struct settings *s = p->settings;
-	const char *name = plain_string(v->json);
+	const bool object = json_is_object(v->json);
+
+	if (object) {
+		const enum status status = read_point(p, v);
+		if (status != OK)
+			return status;
+	}
+	const char *name = object ? s->one_point.name : plain_string(v->json);
 
 	if (!name || !is_interface_name(name))
 		return fail_value(p, v, "the name of an interface, 1 to 15 octets,");
@@ -230,6 +254,8 @@ static enum status add_point(struct profile *p, const struct value *v)
 			return fail(p, v->member.first.begin,
 				    "%s.%s: \"%s\" seen a second time; each name once", section, v->property,
 				    name);
+	if (object)
+		s->of_point[s->of_point_count++] = s->one_point;
 	snprintf(s->point[s->point_count++], sizeof s->point[0], "%s", name);
 	return OK;
 }
@@ -280,9 +306,24 @@ static enum status add_prefix(struct profile *p, const struct value *v)
 	return OK;
 }
 
-static enum status add_element(struct profile *p, enum property_type type, const struct value *v)
+static enum status add_selector(struct profile *p, const struct property *property, const struct value *v)
 {
-	switch (type) {
+	struct selector_chain *chain = property_chain(property, p->settings);
+	const char *text = plain_string(v->json);
+
+	if (chain->count == CHAIN_MAX)
+		return fail(p, v->member.first.begin, "%s.%s: at most %d selectors allowed", section,
+			    v->property, CHAIN_MAX);
+	if (!text || selector_parse(&chain->selector[chain->count], text) != OK)
+		return fail_value(p, v, SELECTOR_ALLOWED);
+	chain->count++;
+	return OK;
+}
+
+static enum status add_element(struct profile *p, const struct property *property, const struct value *v)
+{
+	switch (property->type) {
+	case PROPERTY_CHAIN: return add_selector(p, property, v);
 	case PROPERTY_NAMES: return add_point(p, v);
 	case PROPERTY_GROUPS: return add_group(p, v);
 	case PROPERTY_PREFIXES: return add_prefix(p, v);
@@ -291,10 +332,11 @@ static enum status add_element(struct profile *p, enum property_type type, const
 	}
 }
 
-static void clear_list(struct settings *s, enum property_type type)
+static void clear_list(struct settings *s, const struct property *property)
 {
-	switch (type) {
-	case PROPERTY_NAMES: s->point_count = 0; break;
+	switch (property->type) {
+	case PROPERTY_NAMES: s->point_count = s->of_point_count = 0; break;
+	case PROPERTY_CHAIN: property_chain(property, s)->count = 0; break;
 	case PROPERTY_GROUPS: s->nflog_count = 0; break;
 	case PROPERTY_PREFIXES: s->prefixes.count = 0; break;
 	case PROPERTY_ALLOWED: s->exporter.tls.allowed_count = 0; break;
@@ -313,7 +355,7 @@ static enum status read_list(struct profile *p, const struct property *property,
 	property_allowed(property, allowed, sizeof allowed);
 	if (!json_is_array(list->json))
 		return fail_value(p, list, allowed);
-	clear_list(p->settings, property->type);
+	clear_list(p->settings, property);
 	for (unsigned i = 0; status == OK && member_next(&elements, &v.member); i++) {
 		json_t *json = decode(p, v.member.first.begin, v.member.end);
 
@@ -322,7 +364,7 @@ static enum status read_list(struct profile *p, const struct property *property,
 		snprintf(path, sizeof path, "%s[%u]", property->name, i);
 		v.property = path;
 		v.json = json;
-		status = add_element(p, property->type, &v);
+		status = add_element(p, property, &v);
 		json_decref(json);
 	}
 	return status;
@@ -344,8 +386,6 @@ static enum status read_text(struct profile *p, const struct property *property,
 	return OK;
 }
 
-static enum status read_object(struct profile *p, const char *object, size_t at);
-
 static enum status read_value(struct profile *p, const struct property *property, const struct value *v)
 {
 	switch (property->type) {
@@ -360,6 +400,7 @@ static enum status read_value(struct profile *p, const struct property *property
 	case PROPERTY_ALLOWED:
 	case PROPERTY_GROUPS:
 	case PROPERTY_PREFIXES:
+	case PROPERTY_CHAIN:
 	case PROPERTY_NAMES: return read_list(p, property, v);
 	}
 	return OK;

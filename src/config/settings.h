@@ -10,13 +10,28 @@
 
 enum { SETTINGS_POINTS_MAX = 64 };
 
+/* An observation point that is named. */
+struct point_settings {
+	char name[POINT_NAME_MAX];
+	uint32_t domain; /* 0: that of the exporter */
+	bool own;        /* has a chain of its own, perhaps an empty one; else that of all */
+	struct selector_chain selection;
+};
+
 struct settings {
 	bool enabled;
 	struct meter_options meter; /* hash_key is filled by whoever makes the meter */
 	struct exporter_options exporter;
 	uint32_t point_count; /* 0: every overlay interface that is up */
 	char point[SETTINGS_POINTS_MAX][POINT_NAME_MAX];
-	uint32_t nflog_count; /* 0: refused frames are not told of */
+	struct point_settings of_point[SETTINGS_POINTS_MAX]; /* what is said of them besides; by name */
+	uint32_t of_point_count;
+	struct point_settings one_point;    /* while one is read */
+	bool shed;                          /* Overload: frames are left out, before the kernel drops them */
+	bool biflows, totals, microseconds; /* forms of records … */
+	bool field_ttl, field_mac, field_vlan; /* … and fields besides */
+	struct selector_chain selection;       /* of packets, at points without a chain of their own */
+	uint32_t nflog_count;                  /* 0: refused frames are not told of */
 	uint16_t nflog_group[NFLOG_GROUPS_MAX];
 	bool trace_rules, drop_reasons, peer_check;
 	struct denial_prefixes prefixes;   /* none: the usual ones */

@@ -4,7 +4,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-const char *const role_names[ROLE_COUNT] = {[ROLE_LOADER] = "loader", [ROLE_PRINTER] = "printer"};
+const char *const role_names[ROLE_COUNT] = {
+	[ROLE_LOADER] = "loader", [ROLE_PRINTER] = "printer", [ROLE_ASKER] = "asker"};
 
 struct board *board_new(void)
 {

@@ -18,7 +18,7 @@ struct page {
 	char text[2][PAGE_MAX];
 };
 
-enum role { ROLE_LOADER, ROLE_PRINTER, ROLE_COUNT };
+enum role { ROLE_LOADER, ROLE_PRINTER, ROLE_ASKER, ROLE_COUNT };
 extern const char *const role_names[ROLE_COUNT];
 
 struct role_board {
@@ -42,6 +42,7 @@ struct board {
 	uint32_t workers;
 	_Atomic uint64_t appended_octets; /* in this run, to the journal, as of the last tick */
 	_Atomic uint64_t kernel_drops;
+	_Atomic uint32_t asking; /* questions of the page that are being answered */
 	struct journal_position printer_from[JOURNAL_WORKERS]; /* before the roles begin */
 	struct role_board role[ROLE_COUNT];
 };

@@ -6,9 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <uv.h>
 
+#include "base/cleanup.h"
 #include "daemon/collector_state.h"
 #ifdef WEIR_STORE
 #include "store/manifest.h"
@@ -103,27 +105,45 @@ static enum status open_processes(struct collector *c, struct error *err)
 	c->board->workers = c->workers + (c->options->reads > 0);
 	c->board->role[ROLE_LOADER].wanted = store;
 	c->board->role[ROLE_PRINTER].wanted = c->options->json || !store;
-	c->context = (struct role_context){.options = c->options, .store = c->store, .board = c->board};
+	c->context = (struct role_context){
+		.options = c->options, .store = c->store, .board = c->board, .requests = {-1, -1}};
+#ifdef WEIR_STORE
+	c->board->role[ROLE_ASKER].wanted = store && c->options->http;
+	if (c->board->role[ROLE_ASKER].wanted &&
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, c->context.requests) < 0)
+		return error_errno(err, "collector: questions");
+#endif
 	if (getrandom(&c->context.seed, sizeof c->context.seed, 0) != sizeof c->context.seed)
 		return error_errno(err, "random numbers");
 	c->keeper_options = (struct keeper_options){
 		.board = c->board,
-		.run = {[ROLE_LOADER] = loader_role, [ROLE_PRINTER] = printer_role},
+		.run =
+			{
+				[ROLE_LOADER] = loader_role,
+				[ROLE_PRINTER] = printer_role,
+#ifdef WEIR_STORE
+				[ROLE_ASKER] = asker_role,
+#endif
+			},
 		.arg = &c->context,
 		.scratch = *c->scratch ? c->scratch : NULL,
 		.log = c->options->log,
 	};
-	return keeper_start(&c->keeper, &c->keeper_options, err);
+	const enum status st = keeper_start(&c->keeper, &c->keeper_options, err);
+	if (c->context.requests[1] >= 0)
+		close(c->context.requests[1]); /* the keeper has it for the workers */
+	return st;
 }
 
 static enum status open_sources(struct collector *c, struct error *err)
 {
 	const struct collector_options *o = c->options;
-	const struct web_options web = {.address = o->http,
-					.allow_remote = o->http_remote,
-					.routes = collector_routes,
-					.arg = c,
-					.log = o->log};
+	auto_free char *token = NULL;
+	struct web_options web = {.address = o->http,
+				  .allow_remote = o->http_remote,
+				  .routes = collector_routes,
+				  .arg = c,
+				  .log = o->log};
 	struct receiver_options receiver = o->receiver;
 	enum status st = OK;
 
@@ -134,6 +154,9 @@ static enum status open_sources(struct collector *c, struct error *err)
 	if (st == OK && o->reads)
 		st = file_feed_start(&c->files, o->read, o->reads, journal_writer_of(c->journal, c->workers),
 				     c->board, o->log, err);
+	if (st == OK && o->http && o->http_token_file)
+		st = web_token_read(&token, o->http_token_file, err);
+	web.token = token;
 	if (st == OK && o->http)
 		st = web_start(&c->web, &web, err);
 	return st;
@@ -392,6 +415,8 @@ static void collector_close(struct collector *c)
 	receiver_free(c->receiver);
 	journal_close(c->journal);
 	keeper_finish(&c->keeper, 1);
+	if (c->context.requests[0] > 0)
+		close(c->context.requests[0]);
 	board_free(c->board);
 }
 

@@ -21,6 +21,7 @@ struct collector_options {
 	const char *json;                 /* file, "-" = standard output; NULL: not printed */
 	const char *http;                 /* ADDR:PORT; NULL: none */
 	bool http_remote;
+	const char *http_token_file;       /* NULL: none */
 	const char *read[COLLECTOR_READS]; /* IPFIX files to load */
 	uint32_t reads;
 	int64_t sync_ns;          /* of the journal; 0 = 1 s */

@@ -309,7 +309,7 @@ static void put_printer(const struct collector *c, struct text *out)
 	exposition_sample(out, "weir_json_dropped_octets_total", NULL, atomic_load(&r->skipped_octets));
 }
 
-static void get_metrics(void *arg, const char *path, struct web_answer *answer)
+static void get_metrics(void *arg, const struct web_request *request, struct web_answer *answer)
 {
 	const struct collector *c = arg;
 	struct text *out = &answer->body;
@@ -323,6 +323,11 @@ static void get_metrics(void *arg, const char *path, struct web_answer *answer)
 	put_processes(c, out);
 	if (c->board->role[ROLE_LOADER].wanted)
 		put_loader(c, out);
+	if (c->board->role[ROLE_ASKER].wanted) {
+		exposition_family(out, "weir_web_queries_active", "gauge",
+				  "questions over HTTP that are being answered");
+		exposition_sample(out, "weir_web_queries_active", NULL, atomic_load(&c->board->asking));
+	}
 	if (c->board->role[ROLE_PRINTER].wanted)
 		put_printer(c, out);
 	for (unsigned i = 0; i < ROLE_COUNT; i++)
@@ -390,7 +395,7 @@ const char *collector_fault(const struct collector *c, char why[FAULT_MAX])
 	return NULL;
 }
 
-static void get_health(void *arg, const char *path, struct web_answer *answer)
+static void get_health(void *arg, const struct web_request *request, struct web_answer *answer)
 {
 	char why[FAULT_MAX];
 	const char *fault = collector_fault(arg, why);
@@ -400,14 +405,8 @@ static void get_health(void *arg, const char *path, struct web_answer *answer)
 	text_char(&answer->body, '\n');
 }
 
-static void get_index(void *arg, const char *path, struct web_answer *answer)
-{
-	text_string(&answer->body, "weir collect: /metrics /healthz\n");
-}
-
 const struct web_route collector_routes[] = {
-	{"/", get_index},
-	{"/healthz", get_health},
-	{"/metrics", get_metrics},
-	{0},
+	{"/healthz", get_health, false},        {"/metrics", get_metrics, false},
+	{"/api/v1/", collector_get_api, true},  {"/", collector_get_page, true},
+	{"/assets/", collector_get_page, true}, {0},
 };

@@ -39,6 +39,10 @@ struct collector {
 
 extern const struct web_route collector_routes[];
 
+/* collector_page.c: what of the table is the page's and its questions'. */
+void collector_get_page(void *arg, const struct web_request *request, struct web_answer *out);
+void collector_get_api(void *arg, const struct web_request *request, struct web_answer *out);
+
 /* Seconds between the receipt of what the loader reads now and the present; 0: it has read what is accepted.
  */
 double collector_lag(const struct collector *c, enum role role);

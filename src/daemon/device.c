@@ -4,6 +4,8 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "export/layout.h"
+
 /* Nobody else's sequence can be mixed up with ours in a file of our own. */
 static bool only_files(const struct exporter_options *options)
 {
@@ -29,10 +31,66 @@ void device_prepare_settings(struct settings *settings, const struct logger *log
 	m->linger_ns = m->linger_ns < NS_PER_S ? NS_PER_S : m->linger_ns;
 }
 
+enum status device_selection(struct selection **out, const struct settings *settings,
+			     const struct point_table *points, struct error *err)
+{
+	struct selection_options options = {.count = 1, .of[0].chain = &settings->selection};
+	uint32_t wanted = settings->selection.count;
+	uint64_t seed;
+
+	*out = NULL;
+	for (uint32_t i = 0; i < settings->of_point_count; i++) {
+		const struct point_settings *p = &settings->of_point[i];
+
+		if (!p->own)
+			continue;
+		options.of[options.count].point = p->name;
+		options.of[options.count++].chain = &p->selection;
+		wanted += p->selection.count;
+	}
+	if (wanted == 0)
+		return OK;
+	if (getrandom(&seed, sizeof seed, 0) < 0)
+		return error_errno(err, "no random octets for the selection of packets");
+	return selection_new(out, &options, points, seed, err);
+}
+
+/* What was asked for goes to the meter, which selects, and to the exporter, which tells of it. */
+static enum status select_packets(struct device *device, struct settings *settings, struct error *err)
+{
+	const enum status status = device_selection(&device->selection, settings, &device->points, err);
+
+	settings->meter.selection = device->selection;
+	settings->exporter.selection = device->selection;
+	if (device->selection)
+		settings->exporter.forms |= FORM_SELECTION;
+	return status;
+}
+
+/* Which forms the settings ask for, in the words of meter and exporter. */
+static void choose_forms(struct settings *s, const struct logger *log)
+{
+	uint32_t *forms = &s->exporter.forms, *extras = &s->meter.extras;
+
+	if (s->biflows && (s->meter.max_denied > 0 || s->meter.directions != DIRECTIONS_BOTH)) {
+		log_warn(log, "Biflows goes neither with refused frames nor with one Direction; each "
+			      "direction is a flow");
+		s->biflows = false;
+	}
+	*forms |= (s->totals ? FORM_TOTALS : 0) | (s->microseconds ? FORM_MICROSECONDS : 0) |
+		  (s->field_ttl ? FORM_TTL : 0) | (s->field_mac ? FORM_MAC : 0) |
+		  (s->field_vlan ? FORM_VLAN : 0) | (s->biflows ? FORM_BIFLOW : 0);
+	*extras |= (s->microseconds ? EXTRA_MICROSECONDS : 0) | (s->totals ? EXTRA_TOTALS : 0) |
+		   (s->biflows ? EXTRA_BIFLOWS : 0) |
+		   (*forms & (FORM_TTL | FORM_MAC | FORM_VLAN) ? EXTRA_PACKETS : 0);
+}
+
 enum status device_init(struct device *device, struct settings *settings, const struct logger *log,
 			struct error *err)
 {
 	enum status status;
+	flow_sink *sink;
+	void *sink_arg;
 
 	memset(device, 0, sizeof *device);
 	device->settings = settings;
@@ -40,15 +98,17 @@ enum status device_init(struct device *device, struct settings *settings, const 
 	device->domain_hold = -1;
 	device->asked = *settings;
 	device_prepare_settings(settings, log);
+	choose_forms(settings, log);
 	if (settings->exporter.domain == 0)
 		settings->exporter.domain =
 			only_files(&settings->exporter) ? 1 : domain_claim(&device->domain_hold);
 	if (getrandom(settings->meter.hash_key, sizeof settings->meter.hash_key, 0) < 0)
 		return error_errno(err, "no random octets for the hash key");
-	status = exporter_new(&device->exporter, &settings->exporter, &device->points, &device->log, err);
+	status = select_packets(device, settings, err);
 	if (status == OK)
-		status = meter_new(&device->meter, &settings->meter, &device->points, exporter_put,
-				   device->exporter, err);
+		status = device_domains(device, settings, &sink, &sink_arg, err);
+	if (status == OK)
+		status = meter_new(&device->meter, &settings->meter, &device->points, sink, sink_arg, err);
 	if (status != OK)
 		device_fini(device);
 	return status;
@@ -65,12 +125,16 @@ void device_fini(struct device *device)
 	peer_check_free(device->peers);
 	device->peers = NULL;
 	meter_free(device->meter);
+	selection_free(device->selection);
+	while (device->domain_count > 0)
+		exporter_free(device->of_domain[--device->domain_count].exporter);
 	exporter_free(device->exporter);
 	interface_errors_close(device->interface_errors);
 	device->interface_errors = NULL;
 	if (device->domain_hold >= 0)
 		close(device->domain_hold);
 	device->meter = NULL;
+	device->selection = NULL;
 	device->rule_counters = NULL;
 	device->exporter = NULL;
 	device->domain_hold = -1;
@@ -91,5 +155,7 @@ void device_update_control(struct device *device)
 	device->points.rules.wall_ms = wall_ms(wall_now());
 	if (device->interface_errors)
 		control.errors = interface_errors_read(device->interface_errors, &device->points);
-	exporter_control(device->exporter, &control);
+	struct exporter *exporter;
+	for (uint32_t i = 0; (exporter = device_exporter(device, i)); i++)
+		exporter_control(exporter, &control);
 }

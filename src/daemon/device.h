@@ -26,8 +26,16 @@ struct device {
 	struct settings asked;     /* … as they were before the device made its choices */
 	struct logger log;
 	struct point_table points;
+	struct selection *selection; /* NULL: every packet is metered */
 	struct meter *meter;
-	struct exporter *exporter;
+	struct exporter *exporter; /* of points without an Observation Domain of their own */
+	uint32_t domain_count;     /* of the others: an Exporting Process each */
+	struct {
+		uint32_t domain;
+		struct exporter *exporter;
+	} of_domain[POINT_DOMAINS_MAX];
+	unsigned shed_log2; /* overload: one frame in 2^n is looked at */
+	uint32_t calm_s;    /* seconds since the kernel last dropped packets, while frames are left out */
 	uint32_t source_count;
 	struct packet_source *source[DEVICE_SOURCES_MAX]; /* the first sees all frames; the others tell of
 							     refused ones */
@@ -39,6 +47,11 @@ struct device {
 	int domain_hold;                                  /* see domain_claim */
 	uint64_t reported_drops[DEVICE_SOURCES_MAX];      /* what the log has already told */
 };
+
+/* The selection of packets that the settings ask for; *out is NULL when they ask for none. Also for who only
+ * wants to know whether its filters make sense. `points` may be an empty table. */
+MUST_CHECK enum status device_selection(struct selection **out, const struct settings *settings,
+					const struct point_table *points, struct error *err);
 
 /* Make the meter and the exporter of `settings` (which must outlive the device). A domain of 0 is chosen
  * here. `settings` has at least one collector. */
@@ -55,6 +68,24 @@ MUST_CHECK enum status device_run_capture(struct device *device, const char *pat
  */
 MUST_CHECK enum status device_run_live(struct device *device, struct error *err);
 
+/* Make the exporters; *sink and *sink_arg are what the meter is to be given. */
+MUST_CHECK enum status device_domains(struct device *device, const struct settings *settings,
+				      flow_sink **sink, void **sink_arg, struct error *err);
+
+/* The exporters: number 0, and those of points with a domain of their own. NULL: there are no more. */
+struct exporter *device_exporter(const struct device *device, uint32_t number);
+
+/* The following do for all of them what exporter.h says. */
+void device_service(struct device *device, struct mono_ns now, struct wall_ns wall);
+bool device_busy(const struct device *device);
+void device_interfaces_changed(struct device *device);
+MUST_CHECK enum status device_reload_exporters(struct device *device, const struct exporter_options *options,
+					       struct error *err);
+MUST_CHECK enum status device_finish(struct device *device, struct mono_ns now, struct wall_ns wall,
+				     struct error *err);
+
+/* Once a second: the kernel has dropped so many packets more, because we were late (RFC 5470 6.4). */
+void device_overload(struct device *device, uint64_t dropped);
 /* Take new settings while running: what can change does, the flow table and the sessions that did not change
  * stay; properties that wait for the next start are named in the log. Settings that are not good change
  * nothing. */

@@ -50,7 +50,7 @@ static bool is_ahead(const struct file_feed *f)
 	for (unsigned i = 0; i < ROLE_COUNT; i++) {
 		const struct role_board *r = &f->board->role[i];
 
-		if (r->wanted && f->octets > atomic_load(&r->octets) + AHEAD_OCTETS)
+		if (i != ROLE_ASKER && r->wanted && f->octets > atomic_load(&r->octets) + AHEAD_OCTETS)
 			return true;
 	}
 	return false;

@@ -1,6 +1,7 @@
 /* live.c: the device over live interfaces: one event loop, phases visible. */
 #include <errno.h>
 #include <inttypes.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,14 +49,14 @@ static void take_events(struct device *device, struct packet_source *source)
 		if (event.change == POINT_DOWN)
 			meter_flush_point(device->meter, event.point);
 		else
-			exporter_interfaces_changed(device->exporter);
+			device_interfaces_changed(device);
 	}
 }
 
 static void serve_exporter(struct live *live)
 {
-	exporter_service(live->device->exporter, mono_now(), wall_now());
-	if (exporter_busy(live->device->exporter))
+	device_service(live->device, mono_now(), wall_now());
+	if (device_busy(live->device))
 		uv_idle_start(&live->more, on_more);
 	else
 		uv_idle_stop(&live->more);
@@ -180,25 +181,47 @@ static void report_drops(struct device *device)
 				 s.dropped_packets - device->reported_drops[i],
 				 i == 0 ? "ring" : "queue of refused frames", s.dropped_packets,
 				 i == 0 ? "; RingSize is a setting" : "");
+		if (i == 0)
+			device_overload(device, s.dropped_packets - device->reported_drops[i]);
 		device->reported_drops[i] = s.dropped_packets;
 	}
 }
 
+/* Sessions of several domains to one collector differ in nothing but the local port: any is meant then. */
+static void forget_port(struct sockaddr_storage *local)
+{
+	if (local->ss_family == AF_INET6)
+		((struct sockaddr_in6 *)local)->sin6_port = 0;
+	else
+		((struct sockaddr_in *)local)->sin_port = 0;
+}
+
 /* What we send to collectors is not traffic of the overlay's users. Addresses are asked for again, because a
  * session may get a new one. */
-static void exclude_own_traffic(struct device *device)
+static void exclude_sessions(struct device *device, const struct exporter *exporter)
 {
 	struct packet_source *source = device->source[0];
 
-	for (uint32_t i = 0; source->type->exclude && i < exporter_session_count(device->exporter); i++) {
-		for (uint32_t n = 0; exporter_session_member(device->exporter, i, n); n++) {
+	for (uint32_t i = 0; source->type->exclude && i < exporter_session_count(exporter); i++) {
+		for (uint32_t n = 0; exporter_session_member(exporter, i, n); n++) {
 			struct sockaddr_storage local, remote;
 
-			if (exporter_session_addresses(device->exporter, i, n, &local, &remote))
-				(void)source->type->exclude(source, (struct sockaddr *)&local,
-							    (struct sockaddr *)&remote);
+			if (!exporter_session_addresses(exporter, i, n, &local, &remote))
+				continue;
+			if (device->domain_count > 0)
+				forget_port(&local);
+			(void)source->type->exclude(source, (struct sockaddr *)&local,
+						    (struct sockaddr *)&remote);
 		}
 	}
+}
+
+static void exclude_own_traffic(struct device *device)
+{
+	struct exporter *exporter;
+
+	for (uint32_t i = 0; (exporter = device_exporter(device, i)); i++)
+		exclude_sessions(device, exporter);
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -401,13 +424,13 @@ enum status device_run_live(struct device *device, struct error *err)
 	if (status == OK) {
 		live->device = device;
 		exclude_own_traffic(device);
-		exporter_interfaces_changed(device->exporter);
+		device_interfaces_changed(device);
 		status = run_loop(live, err);
 		drain(live);
 		meter_flush(device->meter);
 		device_update_control(device);
 		report_drops(device);
-		end = exporter_finish(device->exporter, mono_now(), wall_now(), status == OK ? err : NULL);
+		end = device_finish(device, mono_now(), wall_now(), status == OK ? err : NULL);
 		status = status == OK ? end : status;
 	}
 	free(live);

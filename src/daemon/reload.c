@@ -10,7 +10,7 @@ static bool is_same(const struct property *p, const struct settings *a, const st
 {
 	char x[VALUE_TEXT], y[VALUE_TEXT];
 
-	if (p->type == PROPERTY_OBJECT)
+	if (p->type == PROPERTY_OBJECT || property_in_list(p))
 		return true;
 	property_print(p, a, x, sizeof x);
 	property_print(p, b, y, sizeof y);
@@ -92,7 +92,7 @@ static void take(struct device *device, struct settings *asked, struct settings 
 	device_prepare_settings(next, &device->log);
 	if (!next->enabled)
 		o->collector_count = 0;
-	if (exporter_reload(device->exporter, o, &err) != OK) {
+	if (device_reload_exporters(device, o, &err) != OK) {
 		log_error(&device->log, "the profile is not taken, the one of before stays in force: %s",
 			  err.text);
 		return;

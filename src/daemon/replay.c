@@ -41,7 +41,7 @@ static enum status read_all(struct device *device, const char *path, struct mono
 		*packet_time = batch.packet[batch.count - 1].time;
 		meter_observe(device->meter, &batch);
 		type->release(source, &batch);
-		exporter_service(device->exporter, *packet_time, (struct wall_ns){packet_time->ns});
+		device_service(device, *packet_time, (struct wall_ns){packet_time->ns});
 		if (n % PROGRESS_BATCHES == 0 && mono_now().ns - shown.ns > NS_PER_S / 5) {
 			shown = mono_now();
 			show_progress(device, path, started, false);
@@ -61,11 +61,10 @@ enum status device_run_capture(struct device *device, const char *path, struct e
 	if (status != OK)
 		return status;
 	device->source_count = 1;
-	exporter_interfaces_changed(device->exporter);
+	device_interfaces_changed(device);
 	status = read_all(device, path, &packet_time, err);
 	meter_flush(device->meter);
 	device_update_control(device);
-	end = exporter_finish(device->exporter, packet_time, (struct wall_ns){packet_time.ns},
-			      status == OK ? err : NULL);
+	end = device_finish(device, packet_time, (struct wall_ns){packet_time.ns}, status == OK ? err : NULL);
 	return status == OK ? end : status;
 }

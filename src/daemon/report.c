@@ -7,6 +7,24 @@ static json_t *number(uint64_t n)
 	return json_integer((json_int_t)n);
 }
 
+static json_t *selection_report(const struct device *device)
+{
+	struct selection_item item;
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; selection_item(device->selection, i, &item); i++) {
+		if (item.report != REPORT_STATISTICS)
+			continue;
+		json_t *o = json_object();
+		json_object_set_new(o, "point", json_string(device->points.point[item.point].name));
+		json_object_set_new(o, "selector", number(item.id));
+		json_object_set_new(o, "observed", number(item.observed));
+		json_object_set_new(o, "selected", number(item.selected));
+		json_array_append_new(list, o);
+	}
+	return list;
+}
+
 static json_t *meter_report(const struct device *device)
 {
 	static const char *const reasons[] = {[END_IDLE] = "idle",
@@ -22,6 +40,9 @@ static json_t *meter_report(const struct device *device)
 	json_object_set_new(o, "octets", number(m.octets));
 	json_object_set_new(o, "filteredPackets", number(m.filtered_packets));
 	json_object_set_new(o, "filteredOctets", number(m.filtered_octets));
+	json_object_set_new(o, "shedPackets", number(m.shed_packets));
+	if (device->selection)
+		json_object_set_new(o, "selection", selection_report(device));
 	for (int i = 0; i < DECODE_OUTCOME_COUNT; i++)
 		json_object_set_new(frames, decode_outcome_names[i], number(m.outcome[i]));
 	json_object_set_new(o, "frames", frames);
@@ -88,20 +109,26 @@ static json_t *denied_report(const struct device *device)
 	return o;
 }
 
-static json_t *session_report(const struct device *device, uint32_t i)
+static uint32_t domain_of(const struct device *device, uint32_t exporter)
+{
+	return exporter ? device->of_domain[exporter - 1].domain : device->settings->exporter.domain;
+}
+
+static json_t *session_report(const struct exporter *exporter, uint32_t domain, uint32_t i)
 {
 	struct session_statistics s;
 	char name[512];
 	json_t *o = json_object();
 
-	exporter_session_statistics(device->exporter, i, &s);
-	endpoint_print(exporter_session_endpoint(device->exporter, i), name, sizeof name);
+	exporter_session_statistics(exporter, i, &s);
+	endpoint_print(exporter_session_endpoint(exporter, i), name, sizeof name);
 	json_object_set_new(o, "collector", json_string(name));
-	if (exporter_session_member(device->exporter, i, 1)) {
+	json_object_set_new(o, "observationDomainId", number(domain));
+	if (exporter_session_member(exporter, i, 1)) {
 		json_t *members = json_array();
 		const struct endpoint *e;
 
-		for (uint32_t n = 0; (e = exporter_session_member(device->exporter, i, n)); n++) {
+		for (uint32_t n = 0; (e = exporter_session_member(exporter, i, n)); n++) {
 			endpoint_print(e, name, sizeof name);
 			json_array_append_new(members, json_string(name));
 		}
@@ -115,6 +142,7 @@ static json_t *session_report(const struct device *device, uint32_t i)
 	json_object_set_new(o, "notSentFlows", number(s.not_sent_flows));
 	json_object_set_new(o, "notSentPackets", number(s.not_sent_packets));
 	json_object_set_new(o, "notSentOctets", number(s.not_sent_octets));
+	json_object_set_new(o, "unsureFlows", number(s.unsure_flows));
 	json_object_set_new(o, "errors", number(s.errors));
 	json_object_set_new(o, "templateRefreshes", number(s.template_refreshes));
 	json_object_set_new(o, "spooledFlows", number(s.spooled_flows));
@@ -133,8 +161,10 @@ void device_report(const struct device *device, FILE *out)
 	json_object_set_new(o, "meter", meter_report(device));
 	if (device->source_count > 1 || device->peers)
 		json_object_set_new(o, "denied", denied_report(device));
-	for (uint32_t i = 0; i < exporter_session_count(device->exporter); i++)
-		json_array_append_new(collectors, session_report(device, i));
+	struct exporter *exporter;
+	for (uint32_t n = 0; (exporter = device_exporter(device, n)); n++)
+		for (uint32_t i = 0; i < exporter_session_count(exporter); i++)
+			json_array_append_new(collectors, session_report(exporter, domain_of(device, n), i));
 	json_object_set_new(o, "collectors", collectors);
 	json_dumpf(o, out, JSON_COMPACT | JSON_PRESERVE_ORDER);
 	fputc('\n', out);

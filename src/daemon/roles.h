@@ -1,4 +1,4 @@
-/* roles.h: the two processes that decode. */
+/* roles.h: the processes that decode, and the one that keeps those that answer. */
 #pragma once
 
 #include "daemon/board.h"
@@ -9,11 +9,13 @@ struct role_context {
 	const char *store; /* the store's folder, or the scratch folder */
 	uint64_t seed;
 	struct board *board;
+	int requests[2]; /* questions of the page: the collector's end, the workers' end; -1: none */
 };
 
 /* What keeper_options.run calls, with a struct role_context. */
 int loader_role(void *arg);
 int printer_role(void *arg);
+int asker_role(void *arg);
 
 /* What every turn of a role tells: it is alive, and has read so far. */
 static inline void role_beat(struct role_board *r)

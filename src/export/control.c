@@ -15,6 +15,9 @@ enum { PACE_MESSAGES = 8 };
 
 #define FLOW_TEMPLATES_ALLOWED ((1ULL << FLOW_LAYOUT_ALLOWED) - 1)
 #define OPTIONS_TEMPLATES      (((1ULL << OPTIONS_COUNT) - 1) << FLOW_LAYOUT_COUNT)
+
+/* What the kinds up to the elements are for is everywhere; the others are sent where packets are selected. */
+#define PLAIN_OPTIONS (((1ULL << (OPTIONS_ELEMENTS + 1)) - 1) << FLOW_LAYOUT_COUNT)
 #define ELEMENTS_TEMPLATE                                                                                    \
 	(1ULL << (FLOW_LAYOUT_COUNT + OPTIONS_ELEMENTS)) /* where there is one to tell of                    \
 							  */
@@ -22,14 +25,11 @@ enum { PACE_MESSAGES = 8 };
 	(1U << OPTIONS_METERING_STATISTICS | 1U << OPTIONS_METERING_RELIABILITY |                            \
 	 1U << OPTIONS_EXPORTING_RELIABILITY | 1U << OPTIONS_EXPORTER)
 
-/* Where there is something to tell: their templates are not sent before. */
-#define RULES_TEMPLATE  (1ULL << (FLOW_LAYOUT_COUNT + OPTIONS_RULES))
-#define ERRORS_TEMPLATE (1ULL << (FLOW_LAYOUT_COUNT + OPTIONS_INTERFACE_ERRORS))
-
 void session_interfaces_due(struct session *s, const struct session_context *context)
 {
 	s->due.point = 0;
 	s->due.end = context->points ? context->points->count : 0;
+	s->due.selection = context->options.selection && context->points ? 0 : SELECTION_DONE;
 }
 
 void session_options_due(struct session *s, const struct session_context *context)
@@ -43,6 +43,11 @@ void session_options_due(struct session *s, const struct session_context *contex
 	s->due.elements = s->announced & context->own_templates || s->due.rule_end ? 0 : ELEMENTS_DONE;
 	s->fresh_keys = 0;
 	session_interfaces_due(s, context);
+}
+
+static uint64_t selection_templates(const struct session_context *context)
+{
+	return (uint64_t)options_selection_kinds(context->options.selection) << FLOW_LAYOUT_COUNT;
 }
 
 static void refresh(struct session *s, const struct session_context *context, struct moment t)
@@ -63,7 +68,8 @@ static void start(struct session *s, const struct session_context *context, stru
 	s->refreshed_at = s->options_at = t.now.ns;
 	s->generation = s->transport->type->generation(s->transport);
 	s->due.elements = ELEMENTS_DONE;
-	s->due.templates |= (OPTIONS_TEMPLATES & ~(ELEMENTS_TEMPLATE | RULES_TEMPLATE | ERRORS_TEMPLATE)) |
+	s->due.selection = SELECTION_DONE;
+	s->due.templates |= (PLAIN_OPTIONS & ~ELEMENTS_TEMPLATE) | selection_templates(context) |
 			    (s->file ? FLOW_TEMPLATES_ALLOWED : 0);
 	if (s->file)
 		session_interfaces_due(s, context);
@@ -128,9 +134,10 @@ bool control_is_due(const struct session *s, bool last)
 {
 	const struct due *d = &s->due;
 
-	return d->templates || ((last || s->credit) &&
-				(d->options || d->flow_keys || d->point < d->end || d->rule < d->rule_end ||
-				 d->error < d->error_end || d->elements != ELEMENTS_DONE));
+	return d->templates ||
+	       ((last || s->credit) &&
+		(d->options || d->flow_keys || d->point < d->end || d->rule < d->rule_end ||
+		 d->error < d->error_end || d->elements != ELEMENTS_DONE || d->selection != SELECTION_DONE));
 }
 
 /* The session's own part of what options records say. */
@@ -214,7 +221,7 @@ static enum status put_due_interfaces(const struct session *s, const struct sess
 	for (; due->point < due->end; due->point++) {
 		const struct observation_point *p = &context->points->point[due->point];
 
-		if (p->ifindex == 0)
+		if (p->ifindex == 0 || p->domain != context->options.point_domain)
 			continue;
 		facts->interface = p->ifindex;
 		facts->point_id = p->id;
@@ -259,6 +266,8 @@ static enum status put_due_errors(const struct session *s, const struct session_
 		const struct interface_error_count *c = &errors->at[due->error / 2];
 		const bool sent = due->error % 2;
 
+		if (context->points->point[c->point_id - 1].domain != context->options.point_domain)
+			continue;
 		facts->point_id = c->point_id;
 		facts->refused_direction = sent;
 		facts->refused_packets = sent ? c->sent : c->received;
@@ -288,8 +297,31 @@ static enum status put_due_elements(const struct session *s, const struct sessio
 	return OK;
 }
 
+/* Which packets were selected, and how many: before the records that are made of them. */
+static enum status put_due_selection(const struct session *s, const struct session_context *context,
+				     struct outgoing *out, struct due *due, struct options_facts *facts)
+{
+	enum options_kind kind;
+
+	while (due->selection != SELECTION_DONE) {
+		uint32_t next = due->selection;
+
+		if (!options_of_selection(context->options.selection, context->points,
+					  context->options.point_domain, &next, facts, &kind)) {
+			due->selection = SELECTION_DONE;
+			break;
+		}
+		const enum status st = put_options(s, context, out, kind, facts);
+		if (st != OK)
+			return st;
+		due->selection = next;
+	}
+	return OK;
+}
+
 /* Templates of options data that were never sent go ahead of it. */
-static uint64_t missing_templates(const struct session *s, const struct due *due)
+static uint64_t missing_templates(const struct session *s, const struct session_context *context,
+				  const struct due *due)
 {
 	uint64_t kinds = due->options;
 
@@ -298,6 +330,7 @@ static uint64_t missing_templates(const struct session *s, const struct due *due
 	kinds |= due->rule < due->rule_end ? 1ULL << OPTIONS_RULES : 0;
 	kinds |= due->error < due->error_end ? 1ULL << OPTIONS_INTERFACE_ERRORS : 0;
 	kinds |= due->elements != ELEMENTS_DONE ? 1ULL << OPTIONS_ELEMENTS : 0;
+	kinds |= due->selection != SELECTION_DONE ? options_selection_kinds(context->options.selection) : 0;
 	return (kinds << FLOW_LAYOUT_COUNT) & ~s->announced;
 }
 
@@ -309,14 +342,15 @@ static void build(const struct session *s, const struct session_context *context
 
 	session_begin_message(s, out);
 	if (with_options)
-		due->templates |= missing_templates(s, due);
+		due->templates |= missing_templates(s, context, due);
 	if (put_due_templates(context, out, due) != OK || !with_options)
 		return;
 	/* Over UDP data never shares a message with the first copy of its template. */
 	if (s->copies_wanted > 1 && (out->templates & ~s->announced & OPTIONS_TEMPLATES))
 		return;
 	add_session_facts(s, &facts);
-	if (put_due_singles(s, context, out, due, &facts) == OK &&
+	if (put_due_selection(s, context, out, due, &facts) == OK &&
+	    put_due_singles(s, context, out, due, &facts) == OK &&
 	    put_due_keys(s, context, out, due, &facts) == OK &&
 	    put_due_elements(s, context, out, due, &facts) == OK &&
 	    put_due_rules(s, context, out, due, &facts) == OK &&
@@ -331,7 +365,7 @@ enum status control_send(struct session *s, const struct session_context *contex
 	build(s, context, &s->control, &due, last || s->credit);
 	if (message_is_empty(&s->control.writer)) {
 		/* No point has an index: waiting would not change it. */
-		s->due = (struct due){.elements = ELEMENTS_DONE};
+		s->due = (struct due){.elements = ELEMENTS_DONE, .selection = SELECTION_DONE};
 		return OK;
 	}
 	const enum status st = session_send(s, context, &s->control, t.wall);

@@ -195,6 +195,7 @@ size_t encode_record(const struct layout *layout, const void *record, uint8_t *o
 		case WIDEN_2_4: put_be32(at, load_16(from)), at += 4; break;
 		case WIDEN_4_8: put_be64(at, load_32(from)), at += 8; break;
 		case TEXT: at += encode_text((const char *)from, s->length, at); break;
+		default: __builtin_unreachable(); /* steps are made above and nowhere else */
 		}
 	}
 	return (size_t)(at - out);

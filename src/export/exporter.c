@@ -125,7 +125,7 @@ enum status exporter_new(struct exporter **out, const struct exporter_options *o
 	e->context.log = log;
 	e->context.facts.domain = options->domain;
 	e->context.facts.metering_process = e->context.facts.exporting_process = PROCESS_ID;
-	layout_make_flows(e->context.layout);
+	layout_make_flows(e->context.layout, options->forms);
 	options_make(e->context.layout + FLOW_LAYOUT_COUNT);
 	use_enterprise(e);
 	e->context.smallest_message = smallest_message(&e->context);
@@ -300,13 +300,12 @@ static void make_room(struct exporter *e, const struct flow_record *newest)
 	release_ring(e);
 }
 
-static size_t encode(struct exporter *e, const struct layout *layout, const struct flow_record *record,
-		     uint8_t *out)
+/* Apart, so that a record that was let through does not pay for clearing the other kind. */
+static __attribute__((noinline)) size_t encode_denied(struct exporter *e, const struct layout *layout,
+						      const struct flow_record *record, uint8_t *out)
 {
 	struct denied_record denied;
 
-	if (!(record->key.kind & KIND_DENIED))
-		return encode_record(layout, record, out);
 	if (!e->told_enterprise && e->context.options.enterprise == WEIR_PEN)
 		log_info(
 			e->context.log,
@@ -316,6 +315,13 @@ static size_t encode(struct exporter *e, const struct layout *layout, const stru
 	e->told_enterprise = true;
 	denied_record_of(&denied, record, e->context.points ? &e->context.points->denials : NULL);
 	return encode_record(layout, &denied, out);
+}
+
+static size_t encode(struct exporter *e, const struct layout *layout, const struct flow_record *record,
+		     uint8_t *out)
+{
+	return record->key.kind & KIND_DENIED ? encode_denied(e, layout, record, out)
+					      : encode_record(layout, record, out);
 }
 
 void exporter_put(void *exporter, const struct flow_record *record)
@@ -356,9 +362,9 @@ void exporter_control(struct exporter *e, const struct exporter_control *c)
 	struct options_facts *f = &e->context.facts;
 	const struct meter_statistics *m = &c->meter;
 
-	/* Ignored: what the kernel dropped and what could not be decoded. A frame without IP is no packet of
-	 * ours to miss. */
-	f->ignored_packets = c->source.dropped_packets;
+	/* Ignored: what the kernel dropped, what overload made us leave out, and what could not be decoded. A
+	 * frame without IP is no packet of ours to miss. */
+	f->ignored_packets = c->source.dropped_packets + m->shed_packets;
 	for (uint32_t i = 0; i < DECODE_OUTCOME_COUNT; i++)
 		f->ignored_packets += i == DECODE_FLOW || i == DECODE_NOT_IP ? 0 : m->outcome[i];
 	f->ignored_octets = m->ignored_octets;

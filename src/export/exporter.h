@@ -20,13 +20,17 @@ struct exporter_options {
 	uint8_t group[COLLECTOR_MAX]; /* 0: by itself; else its failover group: neighbours with the same
 					 number, the first is the primary */
 	uint32_t collector_count;
-	int64_t failover_hold_ns;           /* a better member that is back is left alone for so long */
-	char spool_folder[SPOOL_PATH_MAX];  /* empty: no spool */
-	uint64_t spool_size;                /* octets, of each collector or group */
-	uint32_t spool_rate;                /* flow records a second that come back; 0: no bound */
-	uint32_t domain;                    /* Observation Domain ID */
-	uint32_t enterprise;                /* Private Enterprise Number of our own elements; 0: WEIR_PEN */
-	int64_t template_refresh_ns;        /* UDP: all templates again at least this often (0: 60 s) … */
+	int64_t failover_hold_ns;          /* a better member that is back is left alone for so long */
+	char spool_folder[SPOOL_PATH_MAX]; /* empty: no spool */
+	uint64_t spool_size;               /* octets, of each collector or group */
+	uint32_t spool_rate;               /* flow records a second that come back; 0: no bound */
+	uint32_t domain;                   /* Observation Domain ID */
+	uint32_t point_domain;             /* of the points that options records tell of (observe/point.h) */
+	uint32_t forms;                    /* FORM_… of export/layout.h: what records have besides */
+	const struct selection *selection; /* which packets are metered, to tell of it; outlives the exporter.
+					      NULL: all */
+	uint32_t enterprise;               /* Private Enterprise Number of our own elements; 0: WEIR_PEN */
+	int64_t template_refresh_ns;       /* UDP: all templates again at least this often (0: 60 s) … */
 	uint32_t template_refresh_messages; /* … and after this many messages (0: by time alone) */
 	int64_t options_refresh_ns; /* statistics and interface options again, every transport; 0: with
 				       the templates, and at the end */
@@ -57,9 +61,10 @@ struct session_statistics {
 	uint64_t messages, octets;
 	uint64_t data_records; /* flow and options data records handed to the transport, again ones too */
 	uint64_t flow_records; /* … taken by the peer's transport, where ours can tell */
-	uint64_t not_sent_flows, not_sent_packets, not_sent_octets; /* given up; the sequence shows the gap */
-	int64_t first_not_sent_ms, last_not_sent_ms;                /* 0: never */
-	uint64_t errors; /* sends that failed (ICMP refusal, no route …) */
+	uint64_t not_sent_flows, not_sent_packets, not_sent_octets; /* given up, or unsure */
+	uint64_t unsure_flows; /* of flow_records and of not_sent_flows: acknowledged, perhaps never read */
+	int64_t first_not_sent_ms, last_not_sent_ms; /* 0: never */
+	uint64_t errors;                             /* sends that failed (ICMP refusal, no route …) */
 	uint64_t template_refreshes;
 	uint64_t switches;                        /* of a failover group, from one member to another */
 	uint64_t spooled_flows;                   /* written to the spool … */

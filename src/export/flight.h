@@ -6,7 +6,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { FLIGHT_MAX = 1024 }; /* messages; then the session waits */
+enum {
+	FLIGHT_MAX = 1024, /* messages; then the session waits */
+	ACKNOWLEDGED_MAX = 256,
+};
 
 struct flight {
 	uint64_t mark; /* delivery.taken after the message */
@@ -21,6 +24,32 @@ struct flights {
 	uint32_t first, count;
 	struct flight entry[FLIGHT_MAX];
 };
+
+/* Messages that the peer's transport has acknowledged, since the connection began: when it breaks, the last
+ * of them were perhaps not read. Two neighbours become one when it is full, so the older, the coarser. */
+struct acknowledged {
+	uint32_t count;
+	struct {
+		uint64_t mark, flows, packets, octets;
+	} entry[ACKNOWLEDGED_MAX];
+};
+
+static inline void acknowledged_push(struct acknowledged *a, const struct flight *f)
+{
+	if (a->count == ACKNOWLEDGED_MAX) {
+		a->count /= 2;
+		for (uint32_t i = 0; i < a->count; i++) {
+			a->entry[i] = a->entry[2 * i + 1];
+			a->entry[i].flows += a->entry[2 * i].flows;
+			a->entry[i].packets += a->entry[2 * i].packets;
+			a->entry[i].octets += a->entry[2 * i].octets;
+		}
+	}
+	a->entry[a->count].mark = f->mark;
+	a->entry[a->count].flows = f->flows;
+	a->entry[a->count].packets = f->packets;
+	a->entry[a->count++].octets = f->octets;
+}
 
 static inline struct flight *flight_at(struct flights *f, uint32_t number)
 {

@@ -12,7 +12,8 @@ enum {
 	IPPROTO_DCCP_NUMBER = 33,
 	IPPROTO_UDPLITE_NUMBER = 136,
 	PROTOCOL_CLASSES = 5,
-	ENTERPRISE_BIT = 0x8000
+	ENTERPRISE_BIT = 0x8000,
+	FORMS_TEMPLATE_STEP = 64
 };
 
 /* Masks that say what is left out. */
@@ -23,6 +24,7 @@ enum {
 #define ONLY_ICMP    (FOR_ALL & ~FOR_TCP & ~FOR_UDP & ~FOR_SCTP & ~FOR_RAW)
 #define ONLY_INGRESS (FOR_ALL & ~FOR_EGRESS)
 #define ONLY_EGRESS  (FOR_ALL & ~FOR_INGRESS)
+#define ONLY_ALLOWED (FOR_ALL & ~FOR_DENIED)
 #define ONLY_DENIED  (FOR_ALL & ~FOR_ALLOWED)
 
 /* OCTETS: the member is in network byte order. NUMBER: host byte order. KEY_…: part of the Flow Key. */
@@ -34,6 +36,23 @@ enum {
 	FIELD_ROW(struct flow_record, name, member, length, FORM_OCTETS, true, mask)
 #define KEY_NUMBER(name, member, length, mask)                                                               \
 	FIELD_ROW(struct flow_record, name, member, length, FORM_NUMBER, true, mask)
+
+/* Only with, or without, a form. */
+#define FORM_ROW(needs, excludes, id, number, member, octets, how, mask)                                     \
+	{                                                                                                    \
+		.element = (id), .pen = (number), .length = (octets),                                        \
+		.offset = offsetof(struct flow_record, member),                                              \
+		.size = sizeof(((struct flow_record *)0)->member), .form = (how), .applies = (mask),         \
+		.with = (needs), .without = (excludes)                                                       \
+	}
+#define NUMBER_WITH(needs, name, member, octets, mask)                                                       \
+	FORM_ROW(needs, 0, IE_##name, 0, member, octets, FORM_NUMBER, mask)
+#define OCTETS_WITH(needs, name, member, octets, mask)                                                       \
+	FORM_ROW(needs, 0, IE_##name, 0, member, octets, FORM_OCTETS, mask)
+#define NUMBER_WITHOUT(excludes, name, member, octets, mask)                                                 \
+	FORM_ROW(0, excludes, IE_##name, 0, member, octets, FORM_NUMBER, mask)
+#define REVERSE_WITH(needs, name, member, octets, mask)                                                      \
+	FORM_ROW(needs, 0, IE_##name, REVERSE_PEN, member, octets, FORM_NUMBER, mask)
 
 /* Of struct denied_record, which begins with a flow record. */
 #define DENIED(name, member, octets, how, number)                                                            \
@@ -57,14 +76,29 @@ static const struct field flow_fields[] = {
 	NUMBER(ipClassOfService, class_of_service, 1, FOR_ALL),
 	NUMBER(octetDeltaCount, octets, 8, FOR_ALL),
 	NUMBER(packetDeltaCount, packets, 8, FOR_ALL),
-	NUMBER(flowStartMilliseconds, start_ms, 8, FOR_ALL),
-	NUMBER(flowEndMilliseconds, end_ms, 8, FOR_ALL),
+	NUMBER_WITHOUT(FORM_MICROSECONDS, flowStartMilliseconds, start_ms, 8, FOR_ALL),
+	NUMBER_WITHOUT(FORM_MICROSECONDS, flowEndMilliseconds, end_ms, 8, FOR_ALL),
+	NUMBER_WITH(FORM_MICROSECONDS, flowStartMicroseconds, start_ntp, 8, FOR_ALL),
+	NUMBER_WITH(FORM_MICROSECONDS, flowEndMicroseconds, end_ntp, 8, FOR_ALL),
 	KEY_NUMBER(ingressInterface, interface, 4, ONLY_INGRESS),
 	KEY_NUMBER(egressInterface, interface, 4, ONLY_EGRESS),
 	KEY_NUMBER(flowDirection, direction, 1, FOR_ALL),
 	NUMBER(flowEndReason, end_reason, 1, FOR_ALL),
 	NUMBER(flowId, flow_id, 8, FOR_ALL),
 	KEY_NUMBER(observationPointId, point_id, 8, FOR_ALL),
+	NUMBER_WITH(FORM_SELECTION, selectorId, selector, 8, ONLY_ALLOWED),
+	NUMBER_WITH(FORM_TOTALS, octetTotalCount, total_octets, 8, ONLY_ALLOWED),
+	NUMBER_WITH(FORM_TOTALS, packetTotalCount, total_packets, 8, ONLY_ALLOWED),
+	NUMBER_WITH(FORM_TTL, ipTTL, extra.ttl, 1, ONLY_ALLOWED),
+	NUMBER_WITH(FORM_TTL, minimumTTL, ttl_least, 1, ONLY_ALLOWED),
+	NUMBER_WITH(FORM_TTL, maximumTTL, ttl_most, 1, ONLY_ALLOWED),
+	OCTETS_WITH(FORM_MAC, sourceMacAddress, extra.source_mac, 6, ONLY_ALLOWED),
+	OCTETS_WITH(FORM_MAC, destinationMacAddress, extra.destination_mac, 6, ONLY_ALLOWED),
+	NUMBER_WITH(FORM_VLAN, vlanId, extra.vlan, 2, ONLY_ALLOWED),
+	NUMBER_WITH(FORM_VLAN, dot1qVlanId, extra.vlan, 2, ONLY_ALLOWED),
+	NUMBER_WITH(FORM_BIFLOW, biflowDirection, biflow_direction, 1, ONLY_ALLOWED),
+	REVERSE_WITH(FORM_BIFLOW, octetDeltaCount, reverse_octets, 8, ONLY_ALLOWED),
+	REVERSE_WITH(FORM_BIFLOW, packetDeltaCount, reverse_packets, 8, ONLY_ALLOWED),
 	NUMBER(droppedOctetDeltaCount, dropped_octets, 8, ONLY_DENIED),
 	NUMBER(droppedPacketDeltaCount, dropped_packets, 8, ONLY_DENIED),
 	DENIED(forwardingStatus, forwarding_status, 1, FORM_NUMBER, 0),
@@ -176,11 +210,29 @@ void layout_make(struct layout *out, uint16_t template_id, uint8_t scope_count, 
 	encode_plan(out);
 }
 
-void layout_make_flows(struct layout out[static FLOW_LAYOUT_COUNT])
+/* Not those of another form. */
+static size_t rows_with(struct field *out, uint32_t forms)
 {
+	size_t n = 0;
+
+	for (size_t i = 0; i < sizeof flow_fields / sizeof flow_fields[0]; i++) {
+		const struct field *f = &flow_fields[i];
+
+		if ((f->with & forms) == f->with && (f->without & forms) == 0)
+			out[n++] = *f;
+	}
+	return n;
+}
+
+void layout_make_flows(struct layout out[static FLOW_LAYOUT_COUNT], uint32_t forms)
+{
+	struct field rows[sizeof flow_fields / sizeof flow_fields[0]];
+	const size_t count = rows_with(rows, forms);
+	const uint32_t first =
+		forms ? FORMS_TEMPLATE_FIRST + forms * FORMS_TEMPLATE_STEP : FLOW_TEMPLATE_FIRST;
+
 	for (uint32_t i = 0; i < FLOW_LAYOUT_COUNT; i++)
-		layout_make(&out[i], (uint16_t)(FLOW_TEMPLATE_FIRST + i), 0, flow_fields,
-			    sizeof flow_fields / sizeof flow_fields[0], bits_of(i));
+		layout_make(&out[i], (uint16_t)(first + i), 0, rows, count, bits_of(i));
 }
 
 uint16_t layout_template_set(const struct layout *layout)

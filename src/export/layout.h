@@ -11,12 +11,13 @@
 #include "observe/denial.h"
 
 enum {
-	FIELDS_MAX = 24,
+	FIELDS_MAX = 40,
 	TEMPLATE_RECORD_MAX = 6 + 8 * FIELDS_MAX,
 	FLOW_TEMPLATE_FIRST = 256,
 	FLOW_LAYOUT_ALLOWED = 20, /* {IPv4, IPv6} x {TCP, UDP, ICMP, SCTP, raw} x {ingress, egress} */
 	FLOW_LAYOUT_COUNT = 40,   /* and the same for frames refused by policy */
 	OPTIONS_TEMPLATE_FIRST = 512,
+	FORMS_TEMPLATE_FIRST = 1024, /* + 64 times the forms + the number of the flow layout */
 };
 
 /* How a member becomes octets. */
@@ -56,6 +57,18 @@ enum {
 	FOR_ALL = (1 << 11) - 1,
 };
 
+/* Forms: fields that a profile asks for, one bit each. A Template ID says which of them it has. */
+enum {
+	FORM_SELECTION = 1 << 0,    /* which selector its packets went through */
+	FORM_TOTALS = 1 << 1,       /* counters since the flow began */
+	FORM_MICROSECONDS = 1 << 2, /* times in microseconds, in place of milliseconds */
+	FORM_TTL = 1 << 3,          /* hop limits seen */
+	FORM_MAC = 1 << 4,          /* MAC addresses of the first packet */
+	FORM_VLAN = 1 << 5,         /* its VLAN */
+	FORM_BIFLOW = 1 << 6,       /* what came back (RFC 5103) */
+	FORMS_ALL = (1 << 7) - 1,
+};
+
 /* One row: the element and the member that its value comes from. */
 struct field {
 	uint16_t element;
@@ -66,6 +79,7 @@ struct field {
 	uint8_t form; /* enum field_form */
 	bool key;     /* part of the Flow Key (flowKeyIndicator) or, in options, a scope */
 	uint16_t applies;
+	uint16_t with, without; /* forms: only with all of these, and with none of those */
 };
 
 #define FIELD_ROW(type, name, member, octets, how, is_key, mask)                                             \
@@ -93,8 +107,8 @@ struct layout {
 /* Number of the layout that serves a record: 0 to FLOW_LAYOUT_COUNT - 1. */
 uint32_t layout_of(const struct flow_record *record);
 
-/* Fill in all flow layouts; those of refused frames are over struct denied_record. */
-void layout_make_flows(struct layout out[static FLOW_LAYOUT_COUNT]);
+/* Fill in all flow layouts with these forms; those of refused frames are over struct denied_record. */
+void layout_make_flows(struct layout out[static FLOW_LAYOUT_COUNT], uint32_t forms);
 
 /* Our own elements are written under this Private Enterprise Number instead of WEIR_PEN. */
 void layout_use_enterprise(struct layout *layout, uint32_t pen);

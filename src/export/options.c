@@ -1,6 +1,7 @@
 #include "export/options.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "ie/ie.h"
 #include "message/writer.h"
@@ -22,6 +23,9 @@ enum { ROWS_MAX = 8 };
 		.size = sizeof(((struct options_facts *)0)->member), .form = (how), .key = true,             \
 		.applies = FOR_ALL                                                                           \
 	}
+
+#define SEQUENCE_ROWS SCOPE(selectionSequenceId, sequence, 8), VALUE(observationPointId, point_id, 8)
+#define SELECTOR(i)   VALUE(selectorId, selector[i], 8)
 
 static const struct {
 	const char *name;
@@ -83,6 +87,50 @@ static const struct {
 			    OUR_SCOPE(ruleCountSource, rule_source, 1, FORM_NUMBER),
 			    VALUE(packetTotalCount, rule_packets, 8), VALUE(octetTotalCount, rule_octets, 8),
 			    VALUE(observationTimeMilliseconds, rule_ms, 8)}},
+	[OPTIONS_SELECTOR_COUNT] = {"Selector: systematic, count-based (RFC 5476 6.5.2.1)",
+				    1,
+				    {SCOPE(selectorId, selector[0], 8),
+				     VALUE(selectorAlgorithm, algorithm, 2),
+				     VALUE(samplingPacketInterval, take, 4),
+				     VALUE(samplingPacketSpace, space, 4)}},
+	[OPTIONS_SELECTOR_TIME] = {"Selector: systematic, time-based (RFC 5476 6.5.2.2)",
+				   1,
+				   {SCOPE(selectorId, selector[0], 8), VALUE(selectorAlgorithm, algorithm, 2),
+				    VALUE(samplingTimeInterval, take, 4),
+				    VALUE(samplingTimeSpace, space, 4)}},
+	[OPTIONS_SELECTOR_RANDOM] = {"Selector: random, n out of N (RFC 5476 6.5.2.3)",
+				     1,
+				     {SCOPE(selectorId, selector[0], 8),
+				      VALUE(selectorAlgorithm, algorithm, 2), VALUE(samplingSize, take, 4),
+				      VALUE(samplingPopulation, of, 4)}},
+	[OPTIONS_SELECTOR_PROBABILITY] = {"Selector: uniform probabilistic (RFC 5476 6.5.2.4)",
+					  1,
+					  {SCOPE(selectorId, selector[0], 8),
+					   VALUE(selectorAlgorithm, algorithm, 2),
+					   VALUE(samplingProbability, probability, 8)}},
+	[OPTIONS_SELECTOR_FILTER] = {"Selector: filter (RFC 5476 6.5.2.5)",
+				     1,
+				     {SCOPE(selectorId, selector[0], 8),
+				      VALUE(selectorAlgorithm, algorithm, 2),
+				      STRING(selectorName, expression)}},
+	[OPTIONS_SEQUENCE_1] = {"Selection Sequence of one selector (RFC 5476 6.5.1)",
+				1,
+				{SEQUENCE_ROWS, SELECTOR(0)}},
+	[OPTIONS_SEQUENCE_2] = {"Selection Sequence of two selectors",
+				1,
+				{SEQUENCE_ROWS, SELECTOR(0), SELECTOR(1)}},
+	[OPTIONS_SEQUENCE_3] = {"Selection Sequence of three selectors",
+				1,
+				{SEQUENCE_ROWS, SELECTOR(0), SELECTOR(1), SELECTOR(2)}},
+	[OPTIONS_SEQUENCE_4] = {"Selection Sequence of four selectors",
+				1,
+				{SEQUENCE_ROWS, SELECTOR(0), SELECTOR(1), SELECTOR(2), SELECTOR(3)}},
+	[OPTIONS_SELECTION_STATISTICS] = {"Selection Sequence Statistics, by selector (RFC 5476 6.5.3)",
+					  2,
+					  {SCOPE(selectionSequenceId, sequence, 8),
+					   SCOPE(selectorId, selector[0], 8),
+					   VALUE(selectorIdTotalPktsObserved, observed, 8),
+					   VALUE(selectorIdTotalPktsSelected, selected, 8)}},
 	[OPTIONS_INTERFACE_ERRORS] = {"Frames that WireGuard itself refused, by its interfaces' counters",
 				      2,
 				      {SCOPE(observationPointId, point_id, 8),
@@ -120,6 +168,66 @@ bool options_describe(struct options_facts *facts, uint32_t index)
 		return true;
 	}
 	return false;
+}
+
+static enum options_kind describe_selector(const struct selector *s, struct options_facts *facts)
+{
+	facts->algorithm = s->algorithm;
+	facts->take = s->take;
+	facts->of = s->of;
+	facts->space = s->of - s->take;
+	memcpy(&facts->probability, &s->probability, sizeof facts->probability);
+	snprintf(facts->expression, sizeof facts->expression, "%.*s", (int)sizeof facts->expression - 1,
+		 s->text);
+	switch ((enum selector_algorithm)s->algorithm) {
+	case SELECTOR_COUNT: return OPTIONS_SELECTOR_COUNT;
+	case SELECTOR_TIME: return OPTIONS_SELECTOR_TIME;
+	case SELECTOR_RANDOM: return OPTIONS_SELECTOR_RANDOM;
+	case SELECTOR_PROBABILITY: return OPTIONS_SELECTOR_PROBABILITY;
+	case SELECTOR_FILTER:
+	default: return OPTIONS_SELECTOR_FILTER;
+	}
+}
+
+/* A sequence is known by the number of its point. */
+bool options_of_selection(const struct selection *selection, const struct point_table *points,
+			  uint32_t domain, uint32_t *index, struct options_facts *facts,
+			  enum options_kind *kind)
+{
+	struct selection_item item;
+
+	do {
+		if (!selection || !selection_item(selection, (*index)++, &item))
+			return false;
+	} while (item.report != REPORT_SELECTOR && points->point[item.point].domain != domain);
+	facts->selector[0] = item.id;
+	if (item.report == REPORT_SELECTOR) {
+		*kind = describe_selector(&item.selector, facts);
+		return true;
+	}
+	facts->sequence = facts->point_id = points->point[item.point].id;
+	if (item.report == REPORT_SEQUENCE) {
+		memcpy(facts->selector, item.ids, sizeof facts->selector);
+		*kind = OPTIONS_SEQUENCE_1 + (item.id_count - 1);
+		return true;
+	}
+	facts->observed = item.observed;
+	facts->selected = item.selected;
+	*kind = OPTIONS_SELECTION_STATISTICS;
+	return true;
+}
+
+uint32_t options_selection_kinds(const struct selection *selection)
+{
+	struct options_facts facts;
+	struct selection_item item;
+	uint32_t kinds = 0;
+
+	for (uint32_t i = 0; selection && selection_item(selection, i, &item); i++)
+		kinds |= item.report == REPORT_SELECTOR   ? 1U << describe_selector(&item.selector, &facts)
+			 : item.report == REPORT_SEQUENCE ? 1U << (OPTIONS_SEQUENCE_1 + (item.id_count - 1))
+							  : 1U << OPTIONS_SELECTION_STATISTICS;
+	return kinds;
 }
 
 const char *options_name(enum options_kind kind)

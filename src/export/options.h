@@ -3,6 +3,7 @@
 #pragma once
 
 #include "export/layout.h"
+#include "meter/selection.h"
 #include "observe/point.h"
 
 /* The number of a kind is its Template ID less OPTIONS_TEMPLATE_FIRST: append only. */
@@ -15,7 +16,17 @@ enum options_kind {
 	OPTIONS_INTERFACES,            /* one record per observation point */
 	OPTIONS_ELEMENTS,              /* RFC 5610: one record per element of our own */
 	OPTIONS_RULES,                 /* one record per rule and direction: how often it was met */
-	OPTIONS_INTERFACE_ERRORS,      /* one record per WireGuard interface and direction */
+	OPTIONS_SELECTOR_COUNT,        /* RFC 5476 6.5.2: one record per selector of packets … */
+	OPTIONS_SELECTOR_TIME,
+	OPTIONS_SELECTOR_RANDOM,
+	OPTIONS_SELECTOR_PROBABILITY,
+	OPTIONS_SELECTOR_FILTER,
+	OPTIONS_SEQUENCE_1, /* 6.5.1: … one per point, by the length of its chain … */
+	OPTIONS_SEQUENCE_2,
+	OPTIONS_SEQUENCE_3,
+	OPTIONS_SEQUENCE_4,
+	OPTIONS_SELECTION_STATISTICS, /* 6.5.3: … and one per selector and point */
+	OPTIONS_INTERFACE_ERRORS,     /* one record per WireGuard interface and direction */
 	OPTIONS_COUNT,
 };
 
@@ -42,6 +53,14 @@ struct options_facts {
 	uint8_t rule_action, rule_source, rule_direction;
 	uint64_t rule_packets, rule_octets, rule_ms;
 	char rule[RULE_NAME_MAX];
+	uint64_t sequence;
+	uint32_t selector[CHAIN_MAX];
+	uint16_t algorithm;
+	uint32_t take, space; /* packets or microseconds: so many selected, so many not */
+	uint32_t of;          /* take + space */
+	uint64_t probability; /* the bits of a float64 */
+	char expression[128]; /* the beginning of it */
+	uint64_t observed, selected;
 	uint8_t refused_direction;
 	uint64_t refused_packets, refused_ms;
 };
@@ -51,6 +70,15 @@ void options_make(struct layout out[static OPTIONS_COUNT]);
 /* RFC 5610: put what the registry has of our own element number `index` from 0 on into the facts. False:
  * there are no more. */
 bool options_describe(struct options_facts *facts, uint32_t index);
+
+/* The options records of a selection, in the order a collector needs them; *index begins at 0 and goes on.
+ * Those of points in other domains (observe/point.h) are left out. False: there are no more. */
+bool options_of_selection(const struct selection *selection, const struct point_table *points,
+			  uint32_t domain, uint32_t *index, struct options_facts *facts,
+			  enum options_kind *kind);
+
+/* Those that a selection may need, one bit for each kind. */
+uint32_t options_selection_kinds(const struct selection *selection);
 
 /* A heading for docs/wire.md. */
 const char *options_name(enum options_kind kind);

@@ -74,13 +74,32 @@ static void arrived(struct session *s, const struct flight *f, uint64_t *spooled
 		s->sent_to = f->end;
 }
 
+/* The connection broke, and its peer may not have read the last `d->unread` of what it acknowledged. They are
+ * not sent again, for they would mostly come twice. */
+static void count_unsure(struct session *s, const struct session_context *context, const struct delivery *d,
+			 struct wall_ns wall)
+{
+	struct acknowledged *a = &s->acknowledged;
+	struct flight unsure = {0};
+
+	while (a->count > 0 && a->entry[a->count - 1].mark > d->confirmed - d->unread) {
+		a->count--;
+		unsure.flows += (uint32_t)a->entry[a->count].flows;
+		unsure.packets += a->entry[a->count].packets;
+		unsure.octets += a->entry[a->count].octets;
+	}
+	a->count = 0;
+	s->statistics.unsure_flows += unsure.flows;
+	flight_lost(s, context, &unsure, wall);
+}
+
 void session_confirm_flights(struct session *s, const struct session_context *context, struct wall_ns wall)
 {
 	const struct flight *f;
 	struct delivery d;
 	uint64_t spooled = 0;
 
-	if (s->flights.count == 0)
+	if (s->flights.count == 0 && s->acknowledged.count == 0)
 		return;
 	while ((d = s->transport->type->delivery(s->transport)).lost) {
 		for (uint32_t i = 0; i < s->flights.count; i++) {
@@ -90,12 +109,16 @@ void session_confirm_flights(struct session *s, const struct session_context *co
 		}
 	}
 	while ((f = flight_pop(&s->flights, d.confirmed))) {
-		if (f->lost)
+		if (f->lost) {
 			flight_lost(s, context, f, wall);
-		else
+		} else {
 			s->statistics.flow_records += f->flows;
+			acknowledged_push(&s->acknowledged, f);
+		}
 		arrived(s, f, &spooled);
 	}
+	if (d.unread)
+		count_unsure(s, context, &d, wall);
 	if (spooled)
 		spool_confirm(s->spool, spooled);
 }
@@ -109,6 +132,7 @@ void session_flights_broken(struct session *s, const struct session_context *con
 {
 	const struct flight *f;
 
+	s->acknowledged.count = 0;
 	while ((f = flight_pop(&s->flights, UINT64_MAX))) {
 		if (is_let_go(s, f))
 			flight_lost(s, context, f, wall);

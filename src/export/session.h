@@ -40,7 +40,8 @@ struct moment {
 	struct wall_ns wall;
 };
 
-#define ELEMENTS_DONE UINT32_MAX
+#define ELEMENTS_DONE  UINT32_MAX
+#define SELECTION_DONE UINT32_MAX
 
 /* What has to be sent besides flow records. */
 struct due {
@@ -51,6 +52,7 @@ struct due {
 	uint32_t rule, rule_end;   /* records of these rules */
 	uint32_t error, error_end; /* records of interface errors: two for each interface */
 	uint32_t elements;         /* how many of our own elements are described; ELEMENTS_DONE: all */
+	uint32_t selection; /* how many options records of the selection were sent; SELECTION_DONE: all */
 };
 
 /* A message being filled. */
@@ -69,8 +71,9 @@ struct session {
 	uint64_t taken_to; /* … all before it was taken by the transport: those between are in flight */
 	uint64_t built_to; /* … all before it is in `data` */
 	struct flights flights;
-	struct flight building; /* what `data` holds */
-	uint32_t sequence;      /* Data Records sent or given up (RFC 7011 3.1, 10.2.2) */
+	struct acknowledged acknowledged; /* on the connection that is up, or was last */
+	struct flight building;           /* what `data` holds */
+	uint32_t sequence;                /* Data Records sent or given up (RFC 7011 3.1, 10.2.2) */
 	uint32_t last_export_time;
 	uint32_t generation;
 	bool file;             /* the endpoint is a path */

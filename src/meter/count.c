@@ -78,6 +78,8 @@ static uint32_t open_flow(struct meter *m, const struct flow_key *key, uint32_t 
 		.number = m->flows_numbered++ & FLOW_NUMBER_MAX,
 		.class_of_service = facts->class_of_service,
 	};
+	if (s->extra)
+		s->extra[flow] = (struct flow_extra){0};
 	if (s->phase)
 		s->phase[flow] = meter_phase(m, time);
 	flow_store_check_by(s, flow, meter_next_check(m, flow, time, time));
@@ -168,6 +170,75 @@ uint32_t meter_count_flow(struct meter *m, const struct flow_key *key, uint32_t 
 	return flow;
 }
 
+/* ---- extras: what only some profiles ask for ---- */
+
+static void note_packet(struct flow_extra *e, const struct packet_extra *now, bool first)
+{
+	if (first)
+		e->first = *now;
+	if (e->ttl_least == 0 || now->ttl < e->ttl_least)
+		e->ttl_least = now->ttl;
+	if (now->ttl > e->ttl_most)
+		e->ttl_most = now->ttl;
+}
+
+/* A packet of the other direction of an open biflow. False: there is none. */
+static bool count_reverse(struct meter *m, const struct flow_key *key, const struct packet_facts *facts,
+			  int64_t time)
+{
+	struct flow_key other = *key;
+	uint32_t flow = find_reverse(m, key);
+
+	other.kind ^= KIND_EGRESS; /* where the source of packets cannot tell directions apart */
+	flow = flow == FLOW_NONE ? find_reverse(m, &other) : flow;
+	if (flow == FLOW_NONE || ended_before(m, flow, facts, time) != 0)
+		return false;
+
+	struct flow_hot *hot = &m->store.hot[flow];
+
+	if (hot->state & FLOW_TOLD) {
+		hot->state &= (uint16_t)~FLOW_TOLD;
+		hot->last = m->store.cold[flow].first = time;
+	}
+	m->store.extra[flow].reverse_octets += facts->octets;
+	m->store.extra[flow].reverse_packets += facts->packets;
+	if (time > hot->last)
+		hot->last = time;
+	if (facts->tcp_flags & (TCP_FIN | TCP_RST))
+		set_state(m, flow, facts->tcp_flags & TCP_FIN ? FLOW_PEER_FIN : 0, facts->tcp_flags & TCP_RST,
+			  time);
+	return true;
+}
+
+void meter_count_extra(struct meter *m, const struct packet *packet, const struct flow_key *key,
+		       const struct packet_facts *facts)
+{
+	const int64_t time = meter_clock_to(m, facts->time.ns);
+	struct packet_extra extra = {0};
+
+	if (facts->packets == 0) {
+		if (is_tcp_end(key, facts))
+			see_tcp_end(m, FLOW_NONE, key, facts, time);
+		return;
+	}
+	m->statistics.octets += facts->octets;
+	m->statistics.packets += facts->packets;
+	if (m->options.extras & EXTRA_PACKETS)
+		decode_extra(packet, &extra);
+	if (m->options.idle_ns == 0) {
+		meter_tell_packet(m, key, facts, DENIAL_NONE, &extra, time);
+		return;
+	}
+	if (m->options.extras & EXTRA_BIFLOWS && count_reverse(m, key, facts, time))
+		return;
+
+	const uint64_t before = m->flows_numbered;
+	const uint32_t flow = meter_count_flow(m, key, flow_hash(&m->hasher, key), facts, time);
+
+	if (flow != FLOW_NONE)
+		note_packet(&m->store.extra[flow], &extra, m->flows_numbered != before);
+}
+
 /* ---- the loops ---- */
 
 /* True: the flow was open and nothing about the packet is special. */
@@ -208,8 +279,10 @@ static void tell_each(struct meter *m, const struct flow_key *keys, const struct
 		      uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
+		m->statistics.octets += facts[i].octets;
+		m->statistics.packets += facts[i].packets;
 		if (facts[i].packets > 0)
-			meter_tell_packet(m, &keys[i], &facts[i], DENIAL_NONE,
+			meter_tell_packet(m, &keys[i], &facts[i], DENIAL_NONE, NULL,
 					  meter_clock_to(m, facts[i].time.ns));
 	}
 }
@@ -217,16 +290,10 @@ static void tell_each(struct meter *m, const struct flow_key *keys, const struct
 void meter_count(struct meter *m, const struct flow_key *keys, const struct packet_facts *facts, uint32_t n,
 		 int64_t to_wall)
 {
-	uint32_t hash[PACKET_BATCH_MAX], candidate[PACKET_BATCH_MAX];
-	uint64_t octets = 0, packets = 0;
+	__attribute__((uninitialized)) uint32_t hash[PACKET_BATCH_MAX];
+	__attribute__((uninitialized)) uint32_t candidate[PACKET_BATCH_MAX];
 
 	m->clock.to_wall = to_wall;
-	for (uint32_t i = 0; i < n; i++) {
-		octets += facts[i].octets;
-		packets += facts[i].packets;
-	}
-	m->statistics.octets += octets;
-	m->statistics.packets += packets;
 	if (m->options.idle_ns == 0) {
 		tell_each(m, keys, facts, n);
 		return;
@@ -240,6 +307,9 @@ void meter_count(struct meter *m, const struct flow_key *keys, const struct pack
 		if (candidate[i] != FLOW_NONE)
 			__builtin_prefetch(&m->store.hot[candidate[i]], 1);
 	}
-	for (uint32_t i = 0; i < n; i++) /* 4: the flow is here */
+	for (uint32_t i = 0; i < n; i++) { /* 4: the flow is here */
+		m->statistics.octets += facts[i].octets;
+		m->statistics.packets += facts[i].packets;
 		count_packet(m, &keys[i], hash[i], candidate[i], &facts[i]);
+	}
 }

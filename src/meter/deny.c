@@ -56,6 +56,11 @@ static void reconcile(struct meter *m, const struct flow_key *key, const struct 
 	struct flow_key seen = *key;
 
 	seen.kind &= (uint8_t)~KIND_DENIED;
+	bool more;
+
+	if (m->passed && owed_table_take(m->passed, &seen, facts, time, &more))
+		return; /* it was not counted */
+
 	const uint32_t hash = flow_hash(&m->hasher, &seen);
 	const uint32_t flow = flow_index_find(&m->index, hash, &seen, m->store.hot);
 
@@ -163,7 +168,7 @@ void meter_deny(struct meter *m, const struct flow_key *key, const struct packet
 	m->statistics.denied_packets += facts->packets;
 	m->statistics.denied_octets += facts->octets;
 	if (m->options.idle_ns == 0) {
-		meter_tell_packet(m, key, facts, denial, time);
+		meter_tell_packet(m, key, facts, denial, NULL, time);
 		return;
 	}
 	if (m->owed && !(key->kind & KIND_EGRESS) && m->options.directions != DIRECTIONS_SENDING)

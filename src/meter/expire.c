@@ -71,6 +71,14 @@ void meter_interim(struct meter *m, uint32_t flow)
 	struct flow_hot *hot = &m->store.hot[flow];
 
 	meter_tell(m, flow, END_ACTIVE);
+	if (m->store.extra) {
+		struct flow_extra *e = &m->store.extra[flow];
+
+		e->told_octets += hot->octets;
+		e->told_packets += hot->packets;
+		e->reverse_octets = e->reverse_packets = 0;
+		e->ttl_least = e->ttl_most = 0;
+	}
 	hot->octets = 0;
 	hot->packets = 0;
 	hot->tcp_flags = 0;

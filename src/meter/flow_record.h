@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "decode/decode.h"
+#include "decode/extra.h"
 
 /* flowEndReason (IANA element 136). */
 enum flow_end_reason {
@@ -22,10 +23,17 @@ struct flow_record {
 	uint64_t packets;
 	uint64_t dropped_octets; /* denied frames only */
 	uint64_t dropped_packets;
-	uint64_t start_ms, end_ms; /* first and last packet of this record, milliseconds since 1970 */
+	uint64_t start_ms, end_ms;   /* first and last packet of this record, milliseconds since 1970 */
+	uint64_t start_ntp, end_ntp; /* the same in microseconds, as dateTimeMicroseconds is written */
+	uint64_t total_octets, total_packets;     /* since the flow began … */
+	uint64_t reverse_octets, reverse_packets; /* … the other way, since the last record: biflows … */
+	struct packet_extra extra;                /* … and of the first packet: only where asked for */
+	uint8_t ttl_least, ttl_most;
+	uint8_t biflow_direction; /* IANA element 239: 1, the source is the initiator */
 	uint64_t flow_id;   /* joins the interim records of one flow; unique in the observation domain */
 	uint32_t interface; /* ifindex of the observation point */
 	uint32_t point_id;  /* observationPointId */
+	uint32_t selector;  /* selectorId, where packets are selected; 0: they are not */
 	uint16_t tcp_flags;
 	uint16_t denial;          /* denied frames only: why (observe/denial.h) */
 	uint8_t class_of_service; /* of the first packet */

@@ -33,9 +33,12 @@ static enum status make_denial(struct meter *m, struct error *err)
 	if (m->options.max_denied == 0)
 		return OK;
 	m->owed = owed_table_new(&m->hasher);
+	m->passed = m->options.selection ? owed_table_new(&m->hasher) : NULL;
 	m->frames = frame_table_new();
 	memcpy(&m->frame_secret, m->options.hash_key, sizeof m->frame_secret);
-	return m->owed && m->frames ? OK : error_set(err, ERR_MEMORY, "no memory for refused frames");
+	return m->owed && m->frames && (m->passed || !m->options.selection)
+		       ? OK
+		       : error_set(err, ERR_MEMORY, "no memory for refused frames");
 }
 
 /* Flows that stand for many refused ones are besides the budget: one for each point and direction. */
@@ -71,7 +74,8 @@ enum status meter_new(struct meter **out, const struct meter_options *options,
 	if (st == OK)
 		st = make_denial(m, err);
 	if (st == OK)
-		st = flow_store_init(&m->store, capacity_of(options), options->interval_ns != 0, err);
+		st = flow_store_init(&m->store, capacity_of(options), options->interval_ns != 0,
+				     (options->extras & EXTRA_KEPT) != 0, err);
 	if (st == OK)
 		*out = m;
 	else
@@ -87,8 +91,14 @@ void meter_free(struct meter *m)
 	flow_index_fini(&m->index);
 	fragment_table_free(m->fragments);
 	owed_table_free(m->owed);
+	owed_table_free(m->passed);
 	frame_table_free(m->frames);
 	free(m);
+}
+
+void meter_shed(struct meter *m, unsigned share_log2)
+{
+	m->shed_mask = (1U << (share_log2 < SHED_MOST ? share_log2 : SHED_MOST)) - 1;
 }
 
 bool meter_change(struct meter *m, const struct meter_options *o)

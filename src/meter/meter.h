@@ -30,11 +30,22 @@
 #include "base/error.h"
 #include "decode/local.h"
 #include "meter/flow_record.h"
+#include "meter/selection.h"
 #include "observe/packet.h"
 #include "observe/point.h"
 
 /* Which records are wanted (the profile's Direction). */
 enum direction_filter { DIRECTIONS_BOTH, DIRECTIONS_SENDING, DIRECTIONS_RECEIVED };
+
+/* What costs memory for each flow, or time for each packet, only where it is asked for. */
+enum {
+	EXTRA_TOTALS = 1 << 0,  /* counters since the flow began */
+	EXTRA_PACKETS = 1 << 1, /* TTL, MAC addresses, VLAN */
+	EXTRA_BIFLOWS = 1 << 2, /* both directions of a conversation are one flow, of whoever began (RFC
+				   5103); `directions` must be both, and no source tells of refused frames */
+	EXTRA_MICROSECONDS = 1 << 3,
+	EXTRA_KEPT = EXTRA_TOTALS | EXTRA_PACKETS | EXTRA_BIFLOWS, /* these take memory */
+};
 
 struct meter_options {
 	uint32_t max_flows; /* open flows at most, 1 to 2^26; the oldest idle ones make room (end reason 5) */
@@ -48,6 +59,8 @@ struct meter_options {
 	const struct prefix_list *local; /* decode/local.h: direction where the source cannot tell; NULL: all
 					    such packets are ingress. Outlives the meter */
 	bool dscp_key;                   /* DSCP is part of the flow key */
+	uint32_t extras;                 /* EXTRA_…: what records have besides */
+	struct selection *selection;     /* which packets are metered; borrowed. NULL: all */
 	uint64_t first_flow_id;          /* flow ids count up from here */
 	uint8_t hash_key[32];            /* secret, so that nobody outside can aim collisions */
 };
@@ -60,6 +73,7 @@ struct meter_statistics {
 	uint64_t filtered_octets;
 	uint64_t outcome[DECODE_OUTCOME_COUNT]; /* frames by what the decoder said */
 	uint64_t ignored_octets;                /* frame octets of all outcomes but DECODE_FLOW */
+	uint64_t shed_packets; /* left out by meter_shed; their octets are ignored ones, too */
 	int64_t first_ignored_wall_ms, last_ignored_wall_ms; /* 0: none yet */
 	uint64_t fragments_joined;                           /* later fragments that found their first */
 	uint64_t fragments_unjoined; /* … that did not, also for coming before it: metered without ports */
@@ -95,6 +109,12 @@ void meter_free(struct meter *meter);
 
 /* Decode, classify and count a batch; expire what its packets' time makes due. */
 void meter_observe(struct meter *meter, const struct packet_batch *batch);
+
+/* Overload: of 2^share_log2 frames only one is looked at from now on, without a look at the others; those are
+ * counted as ignored, with the time span. 0: all frames again. Frames that were refused are never left out.
+ */
+enum { SHED_MOST = 6 };
+void meter_shed(struct meter *meter, unsigned share_log2);
 
 /* Time has passed without packets: end idle flows, make interim records. Call at least twice a second on a
  * live device; a capture file needs none. */

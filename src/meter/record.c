@@ -10,14 +10,36 @@ static uint64_t wall_clock_ms(const struct meter *m, int64_t time)
 }
 
 /* What the octets and packets in `r` still need around them. */
+static uint64_t ntp_time(const struct meter *m, int64_t time)
+{
+	enum { FRACTION_ZERO_BITS = 11 };     /* RFC 7011 6.1.9 */
+	const uint64_t epoch_s = 2208988800U; /* of NTP, before 1970 */
+	const int64_t wall = (int64_t)((uint64_t)time + (uint64_t)m->clock.to_wall);
+
+	if (wall < 0)
+		return epoch_s << 32;
+
+	/* A microsecond is more than 2^12 units: half of one more, so that cutting bits rounds. */
+	const uint64_t us = (uint64_t)wall / (NS_PER_MS / 1000), s = us / 1000000;
+	const uint64_t fraction = ((us % 1000000 << 32) + 999999) / 1000000;
+
+	return (s + epoch_s) << 32 | ((fraction + 2047) >> FRACTION_ZERO_BITS << FRACTION_ZERO_BITS);
+}
+
 static void hand_over(struct meter *m, struct flow_record *r, int64_t first, int64_t last)
 {
 	const struct observation_point *point = &m->points->point[r->key.point % POINT_MAX];
 
 	r->start_ms = wall_clock_ms(m, first);
 	r->end_ms = wall_clock_ms(m, last);
+	if (m->options.extras & EXTRA_MICROSECONDS) {
+		r->start_ntp = ntp_time(m, first);
+		r->end_ntp = ntp_time(m, last);
+	}
 	r->interface = point->ifindex;
 	r->point_id = point->id;
+	if (m->options.selection)
+		r->selector = selection_selector_of(m->options.selection, r->key.point % POINT_MAX);
 	r->direction = r->key.kind & KIND_EGRESS ? DIRECTION_EGRESS : DIRECTION_INGRESS;
 	if (r->key.kind & KIND_DENIED) {
 		r->dropped_octets = r->octets;
@@ -43,6 +65,20 @@ static bool settle(struct meter *m, const struct flow_hot *hot, struct flow_reco
 	return true;
 }
 
+static void add_extra(struct flow_record *r, const struct flow_extra *e)
+{
+	enum { INITIATOR = 1 };
+
+	r->total_octets = e->told_octets + r->octets;
+	r->total_packets = e->told_packets + r->packets;
+	r->reverse_octets = e->reverse_octets;
+	r->reverse_packets = e->reverse_packets;
+	r->extra = e->first;
+	r->ttl_least = e->ttl_least;
+	r->ttl_most = e->ttl_most;
+	r->biflow_direction = INITIATOR;
+}
+
 void meter_tell(struct meter *m, uint32_t flow, enum flow_end_reason reason)
 {
 	const struct flow_hot *hot = &m->store.hot[flow];
@@ -58,13 +94,15 @@ void meter_tell(struct meter *m, uint32_t flow, enum flow_end_reason reason)
 		.end_reason = (uint8_t)reason,
 	};
 
+	if (m->store.extra)
+		add_extra(&r, &m->store.extra[flow]);
 	if (hot->state & FLOW_OWED && !settle(m, hot, &r))
 		return;
 	hand_over(m, &r, hot->state & FLOW_TOLD ? hot->last : cold->first, hot->last);
 }
 
 void meter_tell_packet(struct meter *m, const struct flow_key *key, const struct packet_facts *facts,
-		       uint16_t denial, int64_t time)
+		       uint16_t denial, const struct packet_extra *extra, int64_t time)
 {
 	struct flow_record r = {
 		.key = *key,
@@ -77,6 +115,9 @@ void meter_tell_packet(struct meter *m, const struct flow_key *key, const struct
 		.end_reason = END_IDLE,
 	};
 
+	if (extra)
+		add_extra(&r, &(struct flow_extra){
+				      .first = *extra, .ttl_least = extra->ttl, .ttl_most = extra->ttl});
 	m->statistics.flows_created++;
 	hand_over(m, &r, time, time);
 }

@@ -57,13 +57,15 @@ struct meter {
 	struct fragment_table *fragments;
 	struct owed_table *owed;    /* NULL: no frames are refused … */
 	struct frame_table *frames; /* … or none more than once */
+	struct owed_table *passed;  /* frames that arrived and were not selected; NULL: as owed, or all are */
 	uint64_t frame_secret;
 	int64_t owed_until;            /* ns: nothing is owed from then on */
 	int64_t seen_until[POINT_MAX]; /* ns: the latest frame that the interface has shown; for late refusals
 					*/
 	struct meter_clock clock;
 	uint64_t flows_numbered;
-	int64_t evicted_until; /* ns: flows with an older last packet had to make room */
+	uint32_t shed_mask, shed_position; /* meter_shed */
+	int64_t evicted_until;             /* ns: flows with an older last packet had to make room */
 	struct meter_statistics statistics;
 };
 
@@ -74,6 +76,10 @@ bool meter_use_hash(struct meter *m, enum flow_hash_kind kind);
  * that was filtered out; it is not counted, but the end of its TCP session is seen. */
 void meter_count(struct meter *m, const struct flow_key *keys, const struct packet_facts *facts, uint32_t n,
 		 int64_t to_wall);
+
+/* The same for one packet where records have extras. */
+void meter_count_extra(struct meter *m, const struct packet *packet, const struct flow_key *key,
+		       const struct packet_facts *facts);
 
 /* Count one packet into its flow, whatever state that is in; answers the flow. FLOW_NONE: the frame was owed
  * (meter/owed.h) and is not counted. */
@@ -122,6 +128,6 @@ void meter_evict(struct meter *m, int64_t now);
 /* record.c: hand over the record of what was counted since the last one. */
 void meter_tell(struct meter *m, uint32_t flow, enum flow_end_reason reason);
 
-/* The record of one packet, where each is a flow of its own. */
+/* The record of one packet, where each is a flow of its own. `extra` may be NULL. */
 void meter_tell_packet(struct meter *m, const struct flow_key *key, const struct packet_facts *facts,
-		       uint16_t denial, int64_t time);
+		       uint16_t denial, const struct packet_extra *extra, int64_t time);

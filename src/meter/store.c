@@ -12,7 +12,8 @@ static size_t blocks(uint32_t capacity)
 	return ((size_t)capacity + FLOW_BLOCK - 1) / FLOW_BLOCK;
 }
 
-enum status flow_store_init(struct flow_store *s, uint32_t capacity, bool phases, struct error *err)
+enum status flow_store_init(struct flow_store *s, uint32_t capacity, bool phases, bool extras,
+			    struct error *err)
 {
 	*s = (struct flow_store){
 		.capacity = capacity,
@@ -21,10 +22,12 @@ enum status flow_store_init(struct flow_store *s, uint32_t capacity, bool phases
 		.cold = memory_reserve(capacity * sizeof *s->cold),
 		.check_at = memory_reserve(blocks(capacity) * FLOW_BLOCK * sizeof *s->check_at),
 		.phase = phases ? memory_reserve(capacity * sizeof *s->phase) : NULL,
+		.extra = extras ? memory_reserve(capacity * sizeof *s->extra) : NULL,
 		.denial = memory_reserve(capacity * sizeof *s->denial),
 		.due_in = memory_reserve(blocks(capacity) * sizeof *s->due_in),
 	};
-	if (s->hot && s->cold && s->check_at && s->denial && s->due_in && (s->phase || !phases))
+	if (s->hot && s->cold && s->check_at && s->denial && s->due_in && (s->phase || !phases) &&
+	    (s->extra || !extras))
 		return OK;
 	flow_store_fini(s);
 	return error_set(err, ERR_MEMORY, "no address space for a table of %u flows", capacity);
@@ -36,6 +39,7 @@ void flow_store_fini(struct flow_store *s)
 	memory_release(s->cold, s->capacity * sizeof *s->cold);
 	memory_release(s->check_at, blocks(s->capacity) * FLOW_BLOCK * sizeof *s->check_at);
 	memory_release(s->phase, s->capacity * sizeof *s->phase);
+	memory_release(s->extra, s->capacity * sizeof *s->extra);
 	memory_release(s->denial, s->capacity * sizeof *s->denial);
 	memory_release(s->due_in, blocks(s->capacity) * sizeof *s->due_in);
 	*s = (struct flow_store){0};
@@ -89,5 +93,5 @@ void flow_store_rewind(struct flow_store *s)
 size_t flow_store_flow_size(const struct flow_store *s)
 {
 	return sizeof *s->hot + sizeof *s->cold + sizeof *s->check_at + sizeof *s->due_in / FLOW_BLOCK +
-	       (s->phase ? sizeof *s->phase : 0);
+	       (s->phase ? sizeof *s->phase : 0) + (s->extra ? sizeof *s->extra : 0);
 }

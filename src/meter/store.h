@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "decode/decode.h"
+#include "decode/extra.h"
 
 enum { FLOWS_MAX = 1 << 26 };
 
@@ -57,11 +58,20 @@ struct flow_denial {
 	uint16_t other[FLOW_TELLERS]; /* from the first one on; DENIAL_NONE: nothing */
 };
 
+/* What is kept of a flow only where a profile asks for it. */
+struct flow_extra {
+	uint64_t told_octets, told_packets;       /* in the records before; total counters */
+	uint64_t reverse_octets, reverse_packets; /* since the last record; biflows */
+	struct packet_extra first;                /* of its first packet */
+	uint8_t ttl_least, ttl_most;              /* since the last record */
+};
+
 struct flow_store {
 	struct flow_hot *hot;
 	struct flow_cold *cold;
 	uint32_t *check_at; /* tick at which a flow must be looked at, at the latest; TICK_NEVER: no flow */
 	uint32_t *phase;    /* ms into the interval at which interim records are due; NULL without interval */
+	struct flow_extra *extra;   /* NULL: nobody asked */
 	struct flow_denial *denial; /* of refused flows; zero in a new one */
 	uint32_t *due_in;           /* earliest check_at of each block of FLOW_BLOCK flows */
 	uint32_t capacity;
@@ -72,7 +82,8 @@ struct flow_store {
 	bool huge;       /* the first flows have got their huge page */
 };
 
-enum status flow_store_init(struct flow_store *s, uint32_t capacity, bool phases, struct error *err);
+enum status flow_store_init(struct flow_store *s, uint32_t capacity, bool phases, bool extras,
+			    struct error *err);
 void flow_store_fini(struct flow_store *s);
 
 /* An index for a new flow, the hot line zero but for the key, never due. FLOW_NONE when all are taken. */

@@ -173,8 +173,6 @@ static enum status capture_read(struct packet_source *source, struct packet_batc
 	if (capture->ended == OK) {
 		const enum status status = capture->fill(capture, batch, &why);
 		capture->statistics.packets += batch->count;
-		for (uint32_t i = 0; i < batch->count; i++)
-			capture->statistics.octets += batch->packet[i].length;
 		if (status != OK && status != AGAIN)
 			ended(capture, status, &why);
 		if (batch->count > 0)

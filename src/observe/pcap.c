@@ -1,15 +1,15 @@
 /* pcap files (draft-ietf-opsawg-pcap): one header, then records of a header and a frame each. */
 #include "observe/capture_format.h"
 
-enum { FILE_HEADER = 24 };
+enum { FILE_HEADER = 24, RECORD_HEADER = 16 };
 
 static const struct pcap_flavour {
 	uint32_t magic;
 	uint16_t record_header;
 	uint16_t multiplier; /* nanoseconds in a unit of the second time field */
 } flavours[] = {
-	{0xa1b2c3d4, 16, 1000},
-	{0xa1b23c4d, 16, 1},
+	{0xa1b2c3d4, RECORD_HEADER, 1000},
+	{0xa1b23c4d, RECORD_HEADER, 1},
 	{0xa1b2cd34, 24, 1000}, /* Kuznetzov's: eight octets more in each record */
 };
 
@@ -45,12 +45,16 @@ static __attribute__((noinline)) enum status next_window(struct capture *capture
 	return status == END ? capture_cut(capture, "record", header + captured, err) : status;
 }
 
-static enum status pcap_fill(struct capture *capture, struct packet_batch *batch, struct error *err)
+/* plain: a file of this machine's byte order, of today's version and of a link layer that knows no direction,
+ * as nearly all are. The compiler makes two functions of it. */
+static inline __attribute__((always_inline)) enum status fill(struct capture *capture,
+							      struct packet_batch *batch, bool plain,
+							      struct error *err)
 {
 	const struct capture_interface interface = capture->interface[0];
-	const uint32_t header = capture->record_header;
-	const uint32_t captured_at = capture->lengths_swapped ? 12 : 8;
-	const bool swapped = capture->swapped;
+	const uint32_t header = plain ? RECORD_HEADER : capture->record_header;
+	const uint32_t captured_at = !plain && capture->lengths_swapped ? 12 : 8;
+	const bool swapped = !plain && capture->swapped;
 	struct input *input = &capture->input;
 	uint32_t n = batch->count;
 
@@ -73,11 +77,31 @@ static enum status pcap_fill(struct capture *capture, struct packet_batch *batch
 		capture->time.ns = (int64_t)u32_as(swapped, record) * NS_PER_S +
 				   (int64_t)(u32_as(swapped, record + 4) * interface.multiplier);
 		input->at += header + captured;
-		batch->packet[n++] =
-			capture_packet(&interface, record + header, captured, length, capture->time);
+		capture_put(&batch->packet[n], &interface, record + header, captured, length, capture->time,
+			    plain ? DIRECTION_UNKNOWN
+				  : capture_direction(interface.link, record + header, captured));
+		capture->statistics.octets += batch->packet[n++].length;
 	}
 	batch->count = n;
 	return OK;
+}
+
+static enum status pcap_fill(struct capture *capture, struct packet_batch *batch, struct error *err)
+{
+	return fill(capture, batch, false, err);
+}
+
+static enum status pcap_fill_plain(struct capture *capture, struct packet_batch *batch, struct error *err)
+{
+	return fill(capture, batch, true, err);
+}
+
+static bool is_plain(const struct capture *capture)
+{
+	const uint8_t link = capture->interface[0].link;
+
+	return !capture->swapped && !capture->lengths_swapped && capture->record_header == RECORD_HEADER &&
+	       link != LINK_SLL && link != LINK_SLL2;
 }
 
 enum status pcap_begin(struct capture *capture, struct error *err)
@@ -107,7 +131,7 @@ enum status pcap_begin(struct capture *capture, struct error *err)
 	capture->record_header = (uint8_t)flavour->record_header;
 	capture->lengths_swapped = minor < 3;
 	capture->interface_count = 1;
-	capture->fill = pcap_fill;
+	capture->fill = is_plain(capture) ? pcap_fill_plain : pcap_fill;
 	status = input_skip(&capture->input, FILE_HEADER);
 	if (status != OK)
 		return status;

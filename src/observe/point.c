@@ -18,6 +18,9 @@ int point_table_add(struct point_table *table, const char *name, const char *des
 	memset(point, 0, sizeof *point);
 	point->id = table->count + 1;
 	memcpy(point->name, clean, sizeof clean);
+	for (uint32_t i = 0; i < table->domain_count; i++)
+		if (strcmp(table->domain[i].name, clean) == 0)
+			point->domain = table->domain[i].domain;
 	copy_clean(point->description, sizeof point->description, description);
 	return (int)table->count++;
 }

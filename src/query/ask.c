@@ -156,7 +156,7 @@ void ask_default_keys(struct ask *ask)
 		ask->key_count = 0;
 }
 
-static enum cell_format format_of(const struct ask_key *k)
+enum cell_format ask_key_format(const struct ask_key *k)
 {
 	static const unsigned char of[WORD_TYPE_COUNT] = {
 		[WORD_BARE] = CELL_YES,
@@ -177,8 +177,7 @@ static enum cell_format format_of(const struct ask_key *k)
 	return (enum cell_format)of[k->type];
 }
 
-/* The key's SQL; `second` is the IPv6 half of an address. */
-static void key_sql(struct sql *sql, const struct ask_key *k, unsigned second, const struct schema *schema)
+void ask_key_sql(struct sql *sql, const struct ask_key *k, unsigned second, const struct schema *schema)
 {
 	if (!k->word) {
 		word_column_sql(sql, k->column.name, (enum column_kind)k->column.kind, schema);
@@ -199,14 +198,14 @@ static void select_keys(const struct ask *ask, const struct schema *schema, stru
 	for (uint32_t i = 0; i < ask->key_count; i++) {
 		const struct ask_key *k = &ask->keys[i];
 
-		columns[i].format = (uint8_t)format_of(k);
+		columns[i].format = (uint8_t)ask_key_format(k);
 		snprintf(columns[i].name, sizeof columns[i].name, "%s", k->name);
 		sql_put(sql, i ? ", " : "");
-		key_sql(sql, k, 0, schema);
+		ask_key_sql(sql, k, 0, schema);
 		sql_format(sql, " AS k%u", i);
 		if (columns[i].format == CELL_ADDRESS) {
 			sql_put(sql, ", ");
-			key_sql(sql, k, 1, schema);
+			ask_key_sql(sql, k, 1, schema);
 			sql_format(sql, " AS w%u", i);
 		}
 	}
@@ -217,7 +216,7 @@ static void timestamp(struct sql *sql, int64_t ms)
 	sql_format(sql, "make_timestamp(%" PRId64 ")", ms * 1000);
 }
 
-static void where(const struct ask *ask, const struct schema *schema, struct sql *sql)
+void ask_where(const struct ask *ask, const struct schema *schema, struct sql *sql)
 {
 	const char *joint = " WHERE ";
 
@@ -295,7 +294,7 @@ static void grouped_sql(const struct ask *ask, const struct schema *schema, stru
 		 "FROM flows",
 		 schema);
 	add_sums(ask, columns, column_count);
-	where(ask, schema, sql);
+	ask_where(ask, schema, sql);
 	sql_put(sql, " GROUP BY ALL");
 	order_groups(ask, sql, columns);
 }
@@ -305,7 +304,7 @@ static void grouped_sql(const struct ask *ask, const struct schema *schema, stru
 static void absent_key(struct sql *out, const struct ask_key *k, unsigned second, const struct schema *schema)
 {
 	sql_init(out);
-	key_sql(out, k, second, schema);
+	ask_key_sql(out, k, second, schema);
 	if (out->text && strncmp(out->text, "CAST(NULL AS ", 13) != 0)
 		sql_fini(out);
 }
@@ -314,21 +313,21 @@ enum status ask_rows_sql(const struct ask *ask, const struct schema *schema, str
 {
 	sql_put(sql, "SELECT ");
 	for (uint32_t i = 0; i < ask->key_count; i++) {
-		const unsigned halves = format_of(&ask->keys[i]) == CELL_ADDRESS ? 2 : 1;
+		const unsigned halves = ask_key_format(&ask->keys[i]) == CELL_ADDRESS ? 2 : 1;
 
 		for (unsigned second = 0; second < halves; second++) {
 			struct sql absent;
 
 			absent_key(&absent, &ask->keys[i], second, schema);
 			if (!absent.text) {
-				key_sql(sql, &ask->keys[i], second, schema);
+				ask_key_sql(sql, &ask->keys[i], second, schema);
 				sql_format(sql, " AS %c%u, ", second ? 'w' : 'k', i);
 			}
 			sql_fini(&absent);
 		}
 	}
 	word_sql(sql, "{octetDeltaCount} AS octets, {packetDeltaCount} AS packets FROM flows", schema);
-	where(ask, schema, sql);
+	ask_where(ask, schema, sql);
 	return sql->failed ? ERR_MEMORY : OK;
 }
 
@@ -337,7 +336,7 @@ enum status ask_groups_sql(const struct ask *ask, const struct schema *schema, s
 {
 	sql_put(sql, "SELECT ");
 	for (uint32_t i = 0; i < ask->key_count; i++) {
-		columns[i].format = (uint8_t)format_of(&ask->keys[i]);
+		columns[i].format = (uint8_t)ask_key_format(&ask->keys[i]);
 		snprintf(columns[i].name, sizeof columns[i].name, "%s", ask->keys[i].name);
 		for (unsigned second = 0; second < (columns[i].format == CELL_ADDRESS ? 2 : 1); second++) {
 			struct sql absent;
@@ -373,11 +372,13 @@ enum status ask_sql(const struct ask *ask, const struct schema *schema, struct s
 		select_keys(ask, schema, sql, columns);
 		*column_count = ask->key_count;
 		sql_put(sql, " FROM flows");
-		where(ask, schema, sql);
+		ask_where(ask, schema, sql);
 		sql_put(sql, " ORDER BY ");
 		word_sql(sql, orders[ask->order], schema);
-		sql_put(sql, " DESC NULLS LAST");
+		sql_put(sql, ask->upwards ? " ASC NULLS LAST" : " DESC NULLS LAST");
 		limit(ask->limit, DEFAULT_LIST, sql);
+		if (ask->offset > 0)
+			sql_format(sql, " OFFSET %" PRId64, ask->offset);
 	}
 	return sql->failed ? ERR_MEMORY : OK;
 }

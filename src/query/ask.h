@@ -49,6 +49,8 @@ struct ask {
 	bool grouped;       /* keys are --by; else a list of records */
 	uint8_t order;      /* enum ask_order */
 	int64_t limit;      /* rows; -1: all; 0: the default */
+	bool upwards;       /* of a list: smallest first */
+	int64_t offset;     /* of a list: leave out so many rows in front */
 };
 
 /* Read "src,dst port,time 5m" into out->keys. ERR_USAGE with *err filled, as filter_parse. `buckets`: time
@@ -57,6 +59,12 @@ MUST_CHECK enum status ask_keys(struct ask *out, const char *text, bool buckets,
 
 /* The keys of a list when none were asked for. */
 void ask_default_keys(struct ask *ask);
+
+/* Pieces of statements. `second` is the IPv6 half of an address; the condition begins with WHERE, or is
+ * nothing. */
+void ask_key_sql(struct sql *sql, const struct ask_key *key, unsigned second, const struct schema *schema);
+enum cell_format ask_key_format(const struct ask_key *key);
+void ask_where(const struct ask *ask, const struct schema *schema, struct sql *sql);
 
 /* Append the statement; fill the columns of its answer. ERR_MEMORY. */
 MUST_CHECK enum status ask_sql(const struct ask *ask, const struct schema *schema, struct sql *sql,

@@ -15,6 +15,7 @@
 #include "base/time.h"
 #include "query/coverage.h"
 #include "query/engine.h"
+#include "query/result.h"
 #include "query/rules.h"
 #include "query/sandbox.h"
 #include "query/select.h"
@@ -31,7 +32,6 @@ struct answer {
 	struct store *store;
 	struct engine engine;
 	struct store_coverage coverage;
-	struct show show;
 	_Atomic(duckdb_connection) busy; /* what an interruption ends; NULL: nothing yet */
 	atomic_bool interrupted;
 };
@@ -73,96 +73,27 @@ static int complain(const struct answer *a, enum status status, const struct err
 	return status == ERR_USAGE ? QUERY_USAGE : QUERY_FAILED;
 }
 
-static bool is_number(duckdb_type type)
+static enum status show(struct answer *a, duckdb_result *result, const struct ask_column *asked,
+			uint32_t count, struct error *err)
 {
-	return cell_readable(type) && type != DUCKDB_TYPE_BOOLEAN && type != DUCKDB_TYPE_VARCHAR &&
-	       type != DUCKDB_TYPE_BLOB && type != DUCKDB_TYPE_UUID && type != DUCKDB_TYPE_TIMESTAMP &&
-	       type != DUCKDB_TYPE_TIMESTAMP_S && type != DUCKDB_TYPE_TIMESTAMP_MS &&
-	       type != DUCKDB_TYPE_TIMESTAMP_NS;
-}
+	struct result_sink sink = {.type = a->query->show,
+				   .out = a->out,
+				   .width = a->query->wide ? 0 : show_terminal_width(a->out),
+				   .stop = &a->interrupted};
 
-/* One row of a chunk: cells of the result, joined to the columns that are shown. */
-static void show_chunk_row(struct show *show, duckdb_data_chunk chunk, const duckdb_type *types, idx_t row,
-			   struct cell *cells)
-{
-	static const struct cell none = {.kind = CELL_NULL};
-	const idx_t count = duckdb_data_chunk_get_column_count(chunk);
-
-	for (idx_t i = 0, at = 0; i < show->count && at < count; i++, at++) {
-		const enum cell_format format = (enum cell_format)show->columns[i].format;
-		const struct cell first = cell_read(duckdb_data_chunk_get_vector(chunk, at), types[at], row);
-		struct cell second = none;
-
-		if (format == CELL_ADDRESS && ++at < count)
-			second = cell_read(duckdb_data_chunk_get_vector(chunk, at), types[at], row);
-		cells[i] = cell_join(format, &first, &second);
-	}
-	show_row(show, cells);
-}
-
-static enum status show_rows(struct answer *a, duckdb_result *result, const duckdb_type *types,
-			     struct cell *cells, struct error *err)
-{
-	duckdb_data_chunk chunk;
-
-	while (!a->show.failed && !atomic_load(&a->interrupted) && (chunk = duckdb_fetch_chunk(*result))) {
-		const idx_t rows = duckdb_data_chunk_get_size(chunk);
-
-		for (idx_t row = 0; row < rows; row++)
-			show_chunk_row(&a->show, chunk, types, row, cells);
-		duckdb_destroy_data_chunk(&chunk);
-		if (rows == 0)
-			break;
-	}
-	const char *why = duckdb_result_error(result);
-	return why && *why ? engine_error(err, why) : OK;
-}
-
-static enum status show_result(struct answer *a, duckdb_result *result, const struct show_column *columns,
-			       uint32_t count, struct error *err)
-{
-	const idx_t all = duckdb_column_count(result);
-	struct cell *cells = calloc(count ? count : 1, sizeof *cells);
-	duckdb_type *types = calloc(all ? all : 1, sizeof *types);
-	enum status s = ERR_MEMORY;
-
-	if (cells && types) {
-		for (idx_t i = 0; i < all; i++)
-			types[i] = duckdb_column_type(result, i);
-		show_begin(&a->show, a->query->show, a->out, columns, count,
-			   a->query->wide ? 0 : show_terminal_width(a->out));
-		s = show_rows(a, result, types, cells, err);
-		if (!show_end(&a->show) && s == OK)
-			s = error_errno(err, "standard output");
-	} else {
-		(void)error_set(err, s, "no memory");
-	}
-	free(types);
-	free(cells);
-	return s;
+	return result_show(&sink, result, asked, count, err);
 }
 
 static enum status answer_ask(struct answer *a, struct error *err)
 {
 	struct ask_column asked[ASK_COLUMNS_MAX];
-	struct show_column columns[ASK_COLUMNS_MAX];
 	uint32_t count = 0;
 	duckdb_result result;
 	enum status s = select_ask(&a->engine, a->store, &a->query->ask, &a->interrupted, &result, asked,
 				   &count, err);
 
 	if (s == OK) {
-		for (uint32_t i = 0, at = 0; i < count; i++, at++) {
-			memcpy(columns[i].name, asked[i].name, sizeof columns[i].name);
-			columns[i].format = asked[i].format;
-			columns[i].right = is_number(duckdb_column_type(&result, at)) &&
-					   asked[i].format != CELL_PROTOCOL &&
-					   asked[i].format != CELL_DIRECTION &&
-					   asked[i].format != CELL_FLAGS && asked[i].format != CELL_TIME &&
-					   asked[i].format != CELL_ADDRESS && asked[i].format != CELL_IPV4;
-			at += asked[i].format == CELL_ADDRESS;
-		}
-		s = show_result(a, &result, columns, count, err);
+		s = show(a, &result, asked, count, err);
 		duckdb_destroy_result(&result);
 	}
 	return s;
@@ -174,23 +105,10 @@ static enum status answer_sql(struct answer *a, const char *text, struct error *
 	duckdb_result result;
 	enum status s = engine_select(&a->engine, text, &result, err);
 
-	if (s != OK)
-		return s;
-	const uint32_t count = (uint32_t)duckdb_column_count(&result);
-	struct show_column *columns = calloc(count ? count : 1, sizeof *columns);
-	if (columns) {
-		for (uint32_t i = 0; i < count; i++) {
-			const char *name = duckdb_column_name(&result, i);
-
-			snprintf(columns[i].name, sizeof columns[i].name, "%s", name ? name : "");
-			columns[i].right = is_number(duckdb_column_type(&result, i));
-		}
-		s = show_result(a, &result, columns, count, err);
-		free(columns);
-	} else {
-		s = error_set(err, ERR_MEMORY, "no memory");
+	if (s == OK) {
+		s = show(a, &result, NULL, 0, err);
+		duckdb_destroy_result(&result);
 	}
-	duckdb_destroy_result(&result);
 	return s;
 }
 

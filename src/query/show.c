@@ -7,7 +7,7 @@
 
 const struct show_type *show_type_named(const char *name)
 {
-	static const struct show_type *const all[] = {&show_table, &show_json, &show_csv};
+	static const struct show_type *const all[] = {&show_table, &show_json, &show_csv, &show_parquet};
 
 	for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
 		if (strcmp(all[i]->name, name) == 0)
@@ -36,6 +36,7 @@ void show_begin(struct show *s, const struct show_type *type, FILE *out, const s
 	s->held = NULL;
 	s->held_rows = 0;
 	s->widths = NULL;
+	s->parquet = NULL;
 	s->text = (struct text){
 		.data = s->buffer, .capacity = sizeof s->buffer, .flush = flush, .flush_arg = s};
 	type->begin(s);

@@ -1,4 +1,5 @@
-/* show.h: how an answer looks: a table for people, JSON Lines and CSV for machines. One file each. */
+/* show.h: how an answer looks: a table for people; JSON Lines, CSV, Parquet and arrays of JSON for machines.
+ * One file each. */
 #pragma once
 
 #include <stdio.h>
@@ -11,6 +12,12 @@ struct show_column {
 	bool right;     /* numbers */
 };
 
+/* What a file says about itself, in front of its rows or behind them; formats without a place for it leave it
+ * out. */
+struct show_note {
+	const char *name, *text;
+};
+
 struct show;
 
 struct show_type {
@@ -20,7 +27,7 @@ struct show_type {
 	void (*end)(struct show *show);
 };
 
-extern const struct show_type show_table, show_json, show_csv;
+extern const struct show_type show_table, show_json, show_csv, show_rows, show_parquet;
 
 struct show {
 	const struct show_type *type;
@@ -28,6 +35,8 @@ struct show {
 	const struct show_column *columns;
 	uint32_t count;
 	unsigned width; /* of the terminal; 0: as wide as it gets */
+	const struct show_note *notes;
+	struct parquet *parquet; /* of that format */
 	uint64_t rows;
 	bool failed; /* the output takes no more */
 	struct text text;
@@ -47,6 +56,9 @@ void show_row(struct show *show, const struct cell *cells);
 
 /* All is written and flushed. False: it could not be. */
 bool show_end(struct show *show);
+
+/* A value as JSON: numbers bare, all else in quotes, what is not there is null. */
+void show_cell_json(struct text *t, const struct cell *cell);
 
 /* Width of the terminal that `out` is; 0: it is none. */
 unsigned show_terminal_width(FILE *out);

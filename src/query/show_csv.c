@@ -23,8 +23,21 @@ static void field(struct text *t, struct span s)
 	text_put(t, "\"", quote);
 }
 
+/* Comment lines in front, each one line whatever it says. */
+static void put_notes(struct show *s)
+{
+	for (const struct show_note *n = s->notes; n && n->name; n++) {
+		text_string(&s->text, "# ");
+		text_string(&s->text, n->name);
+		text_string(&s->text, ": ");
+		cell_escape(&s->text, span_of(n->text, strlen(n->text)));
+		text_string(&s->text, "\r\n");
+	}
+}
+
 static void begin(struct show *s)
 {
+	put_notes(s);
 	for (uint32_t i = 0; i < s->count; i++) {
 		text_put(&s->text, ",", i != 0);
 		field(&s->text, span_of(s->columns[i].name, strlen(s->columns[i].name)));

@@ -2,11 +2,26 @@
 #include "ie/value.h"
 #include "query/show.h"
 
+static void begin(struct show *s)
+{
+	const struct show_note *n = s->notes;
+
+	if (!n || !n->name)
+		return;
+	for (text_string(&s->text, "{\"about\":"); n->name; n++) {
+		text_char(&s->text, n == s->notes ? '{' : ',');
+		value_print_string(&s->text, span_of(n->name, strlen(n->name)));
+		text_char(&s->text, ':');
+		value_print_string(&s->text, span_of(n->text, strlen(n->text)));
+	}
+	text_string(&s->text, "}}\n");
+}
+
 static void nothing(struct show *s)
 {
 }
 
-static void cell(struct text *t, const struct cell *c)
+void show_cell_json(struct text *t, const struct cell *c)
 {
 	switch ((enum cell_kind)c->kind) {
 	case CELL_NULL: text_string(t, "null"); break;
@@ -35,9 +50,9 @@ static void row(struct show *s, const struct cell *cells)
 		text_string(&s->text, i ? "," : "{");
 		value_print_string(&s->text, span_of(s->columns[i].name, strlen(s->columns[i].name)));
 		text_char(&s->text, ':');
-		cell(&s->text, &cells[i]);
+		show_cell_json(&s->text, &cells[i]);
 	}
 	text_string(&s->text, "}\n");
 }
 
-const struct show_type show_json = {.name = "json", .begin = nothing, .row = row, .end = nothing};
+const struct show_type show_json = {.name = "json", .begin = begin, .row = row, .end = nothing};

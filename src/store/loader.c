@@ -172,6 +172,27 @@ static void expire_templates(struct loader *l, int64_t now_ms)
 			l->templates_changed = true;
 }
 
+/* What of the ledger has a time. */
+static void hear(struct loader *l, struct span message, const struct session_stats *before)
+{
+	const struct session_stats *now = session_stats(l->peer->session);
+	struct peer *p = l->peer;
+
+	if (message.length < IPFIX_HEADER_LENGTH || now->messages == before->messages)
+		return;
+	const uint32_t domain = get_be32(message.data + 12);
+	for (uint32_t i = 0; i < p->origin_count; i++) {
+		struct origin *o = p->origins[(p->origin_last + i) % p->origin_count];
+
+		if (o->domain != domain)
+			continue;
+		hearing_note(&l->hearing, o, get_be32(message.data + 4),
+			     (int64_t)(now->sequence.lost - before->sequence.lost),
+			     now->options_records > before->options_records);
+		return;
+	}
+}
+
 enum status loader_take(struct loader *l, const struct input_message *m)
 {
 	const int64_t now_ms = wall_ms(m->received);
@@ -186,9 +207,12 @@ enum status loader_take(struct loader *l, const struct input_message *m)
 		}
 		l->totals.unplaced++;
 	} else {
+		const struct session_stats before = *session_stats(l->peer->session);
+
 		l->now_ms = now_ms;
 		l->peer->news = false;
 		session_message(l->peer->session, m->octets, now_ms, &l->sink);
+		hear(l, m->octets, &before);
 		if (l->peer->news && l->peer->waiting.sets)
 			waiting_retry(&l->waiting, l->peer, try_late, l);
 		if (l->waiting.first)
@@ -465,6 +489,7 @@ void loader_close(struct loader *l)
 	json_printer_fini(&l->printer);
 	free(l->text.data);
 	elements_fini(&l->elements);
+	hearing_fini(&l->hearing);
 	manifest_fini(&l->manifest);
 	if (l->lock >= 0)
 		close(l->lock);
@@ -481,6 +506,11 @@ struct input_position loader_position(const struct loader *l, uint32_t worker)
 	return p;
 }
 
+void loader_drop(struct loader *l)
+{
+	begin_batch(l);
+}
+
 void loader_add_kernel_drops(struct loader *l, uint64_t messages)
 {
 	l->totals.kernel_dropped += messages;
@@ -489,6 +519,11 @@ void loader_add_kernel_drops(struct loader *l, uint64_t messages)
 struct rows *loader_rows(struct loader *l, bool options, uint32_t i)
 {
 	return i < BATCHES ? &l->rows[options][i] : NULL;
+}
+
+const struct hearing *loader_hearing(const struct loader *l)
+{
+	return &l->hearing;
 }
 
 const struct manifest *loader_manifest(const struct loader *l)

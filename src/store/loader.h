@@ -56,6 +56,9 @@ bool loader_due(const struct loader *loader, int64_t now_ms);
 /* Write what is there. On failure nothing is lost and the store is as it was: call again later. */
 MUST_CHECK enum status loader_flush(struct loader *loader, int64_t now_ms, struct error *err);
 
+/* Of a read-only loader: forget the records that wait, go on behind them. */
+void loader_drop(struct loader *loader);
+
 /* What the receivers lost. */
 void loader_add_kernel_drops(struct loader *loader, uint64_t messages);
 
@@ -66,6 +69,10 @@ struct rows *loader_rows(struct loader *loader, bool options, uint32_t i);
 typedef void loader_ledger_visitor(void *arg, const struct peer *peer, const struct origin *origin,
 				   const char *name, uint64_t count);
 void loader_visit_ledger(struct loader *loader, loader_ledger_visitor *visit, void *arg);
+
+/* When what was lost (hearing.h). Borrowed until the next message. */
+struct hearing;
+const struct hearing *loader_hearing(const struct loader *loader);
 
 struct manifest;
 /* What is true now. Borrowed until the next flush. */

@@ -215,9 +215,9 @@ enum status loader_save(struct loader *l, struct error *err)
 
 	const enum status s = save_file(l, &entries, err);
 	json_decref(l->manifest.loader);
-	l->manifest.loader = json_pack("{s:o,s:o,s:o,s:o,s:o}", "sessions", sessions, "entries", entries,
+	l->manifest.loader = json_pack("{s:o,s:o,s:o,s:o,s:o,s:o}", "sessions", sessions, "entries", entries,
 				       "elements", elements_json(&l->elements), "totals", totals, "forgotten",
-				       forgotten_json(&l->forgotten));
+				       forgotten_json(&l->forgotten), "hearing", hearing_json(&l->hearing));
 	if (s == OK && !l->manifest.loader)
 		return error_set(err, ERR_MEMORY, "no memory for the ledger");
 	return s;
@@ -432,6 +432,7 @@ enum status loader_restore(struct loader *l, struct error *err)
 	}
 	ledger_visit_totals(&l->totals, get_counter, json_object_get(state, "totals"));
 	l->elements.refused = l->totals.elements_refused;
+	hearing_restore(&l->hearing, json_object_get(state, "hearing"));
 	counters = json_object_get(state, "forgotten");
 	ledger_visit_session(&l->forgotten.session, get_counter, counters);
 	ledger_visit_waiting(&l->forgotten.waiting, get_counter, counters);

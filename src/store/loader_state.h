@@ -2,6 +2,7 @@
 #pragma once
 
 #include "store/duck.h"
+#include "store/hearing.h"
 #include "store/loader.h"
 #include "store/manifest.h"
 
@@ -28,6 +29,7 @@ struct loader {
 	struct waiting waiting;
 	struct ledger_totals totals;
 	struct ledger_forgotten forgotten;
+	struct hearing hearing;
 	struct peer **buckets;
 	struct peer *newest, *oldest;
 	uint32_t peer_count;

@@ -6,6 +6,7 @@
 struct found {
 	uint64_t seen; /* a bit for each of the words below */
 	uint64_t selector, interval, packet_interval, packet_space, size, population, interface, init;
+	uint64_t algorithm, time_interval, time_space;
 	uint64_t pen, id, type;
 	uint64_t reported[REPORTED_COUNT];
 	double probability;
@@ -25,7 +26,12 @@ enum {
 	SEEN_ID = 1 << 9,
 	SEEN_TYPE = 1 << 10,
 	SEEN_PROBABILITY = 1 << 11,
+	SEEN_ALGORITHM = 1 << 12,
+	SEEN_TIME_INTERVAL = 1 << 13,
+	SEEN_TIME_SPACE = 1 << 14,
 };
+
+enum { PROPERTY_MATCH = 5 }; /* IANA's PSAMP selectorAlgorithm */
 
 #define SEEN_REPORTED (UINT64_C(1) << 16) /* and the next bits */
 
@@ -43,6 +49,9 @@ static void note_number(struct found *f, uint16_t id, uint64_t v)
 		NOTE(IE_samplerRandomInterval, SEEN_INTERVAL, interval);
 		NOTE(IE_samplingPacketInterval, SEEN_PACKET_INTERVAL, packet_interval);
 		NOTE(IE_samplingPacketSpace, SEEN_PACKET_SPACE, packet_space);
+		NOTE(IE_selectorAlgorithm, SEEN_ALGORITHM, algorithm);
+		NOTE(IE_samplingTimeInterval, SEEN_TIME_INTERVAL, time_interval);
+		NOTE(IE_samplingTimeSpace, SEEN_TIME_SPACE, time_space);
 		NOTE(IE_samplingSize, SEEN_SIZE, size);
 		NOTE(IE_samplingPopulation, SEEN_POPULATION, population);
 		NOTE(IE_ingressInterface, SEEN_INTERFACE, interface);
@@ -95,18 +104,23 @@ static bool has(const struct found *f, uint64_t bits)
 	return (f->seen & bits) == bits;
 }
 
-/* 305 and 306: so many packets selected, so many passed over (RFC 5477 section 8.2); 309 and 310: so many of
- * so many; 311: a probability; 34 and 50: one in so many. */
+/* 305 and 306: so many packets selected, so many passed over (RFC 5477 section 8.2); 307 and 308: the same in
+ * microseconds; 309 and 310: so many of so many; 311: a probability; 34 and 50: one in so many. A filter (304
+ * is 5) selects what was asked for: nothing is missing. */
 static void take_sampling(struct origin *o, const struct found *f)
 {
 	if (has(f, SEEN_PACKET_INTERVAL | SEEN_PACKET_SPACE))
 		origin_set_sampling(o, f->selector, f->packet_interval + f->packet_space, f->packet_interval);
+	else if (has(f, SEEN_TIME_INTERVAL | SEEN_TIME_SPACE))
+		origin_set_sampling(o, f->selector, f->time_interval + f->time_space, f->time_interval);
 	else if (has(f, SEEN_SIZE | SEEN_POPULATION))
 		origin_set_sampling(o, f->selector, f->population, f->size);
 	else if (has(f, SEEN_PROBABILITY) && f->probability > 1e-9 && f->probability <= 1)
 		origin_set_sampling(o, f->selector, (uint64_t)(1 / f->probability * 1000 + 0.5), 1000);
 	else if (has(f, SEEN_INTERVAL))
 		origin_set_sampling(o, f->selector, f->interval, 1);
+	else if (has(f, SEEN_SELECTOR | SEEN_ALGORITHM) && f->algorithm == PROPERTY_MATCH)
+		origin_set_sampling(o, f->selector, 1, 1);
 }
 
 static void take(struct origin *o, struct elements *elements, const struct found *f)

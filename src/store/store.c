@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "store/folder.h"
+#include "store/hearing_view.h"
 #include "store/loader.h"
 #include "store/sql.h"
 #include "store/tail.h"
@@ -351,7 +352,9 @@ enum status store_attach(struct store *s, duckdb_connection connection, int64_t 
 	for (unsigned options = 0; status == OK && options < 2; options++)
 		status = view_create(connection, options ? "options" : "flows",
 				     &s->attached->sources[options], !options, err);
-	return status == OK ? make_ledger(s->attached, connection, err) : status;
+	if (status == OK)
+		status = make_ledger(s->attached, connection, err);
+	return status == OK ? hearing_view(loader_hearing(s->attached->loader), connection, err) : status;
 }
 
 const struct schema *store_columns(const struct store *s)

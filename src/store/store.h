@@ -9,8 +9,9 @@
  *   flowStart, flowEnd                  TIMESTAMP, from whichever elements tell
  *   denied                              BOOLEAN: firewallEvent 3, or forwardingStatus of the class dropped
  * View options: the same for records with a scope. View ledger: one row for each kind of loss of each
- * Transport Session and observation domain (ledger.h). SQL function address_text(UINTEGER, UUID): an address
- * as people write it. */
+ * Transport Session and observation domain (ledger.h). View gaps: when records were lost or an exporter was
+ * not heard; view exporters: who was heard, and when (hearing_view.h). SQL function address_text(UINTEGER,
+ * UUID): an address as people write it. */
 #pragma once
 
 #include <duckdb.h>

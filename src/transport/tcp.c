@@ -4,21 +4,21 @@
  * A message is taken whole or not at all. What the socket does not take of it waits here and goes first;
  * nothing else is buffered. delivery() tells octets given to send from octets that the peer's kernel
  * acknowledged. So what the network lost or the peer's kernel refused is known and sent again on the next
- * connection. Not known, because TCP has no such answer: what the peer's kernel had acknowledged and the
- * collector had not read when it died. And an acknowledgement that was lost with the connection makes one
- * message come twice.
+ * connection. TCP does not tell what the peer's kernel had acknowledged and the collector had not read when
+ * it died; the window it offered last, beside the largest it ever offered, bounds it (delivery.unread). An
+ * acknowledgement that was lost with the connection makes one message come twice.
  *
  * A peer that closes its side takes no more messages: the one under way is finished, then our side is closed,
  * and the connection ends when the peer has acknowledged all of it. */
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <linux/sockios.h>
+#include <linux/tcp.h>
 
 #include "base/time.h"
 #include "transport/dial.h"
@@ -35,7 +35,9 @@ enum {
 	KEEPALIVE_IDLE_S = 30, /* then … */
 	KEEPALIVE_EVERY_S = 10,
 	KEEPALIVE_COUNT = 3,
-	CLOSE_WAIT_MS = 500, /* for the rest of a message, at the end */
+	UNREAD_SLACK = 1 << 16,   /* the window is told in steps, and not for each segment */
+	UNKNOWN_WINDOW = 1 << 20, /* Linux before 5.4 does not say */
+	CLOSE_WAIT_MS = 500,      /* for the rest of a message, at the end */
 };
 
 enum tcp_state { TCP_IDLE, TCP_CONNECTING, TCP_UP, TCP_ENDING };
@@ -51,6 +53,8 @@ struct tcp_transport {
 	uint16_t max_message;
 	uint32_t generation;
 	int64_t until; /* mono ns: of connecting, of ending */
+	uint64_t window,
+		largest_window; /* octets that the peer had room for: last, ever on this connection */
 	struct delivery delivery;
 	struct sockaddr_storage remote;
 	size_t rest_at, rest_end; /* of rest[]: not given to the kernel yet */
@@ -67,13 +71,44 @@ static size_t rest_length(const struct tcp_transport *t)
 	return t->rest_end - t->rest_at;
 }
 
+static void watch_window(struct tcp_transport *t)
+{
+	struct tcp_info info;
+	socklen_t length = sizeof info;
+
+	if (getsockopt(t->fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0 ||
+	    length < offsetof(struct tcp_info, tcpi_snd_wnd) + sizeof info.tcpi_snd_wnd) {
+		t->largest_window = UNKNOWN_WINDOW;
+		return;
+	}
+	t->window = info.tcpi_snd_wnd;
+	if (t->window > t->largest_window)
+		t->largest_window = t->window;
+}
+
+/* Of what is acknowledged, how much may wait in the peer's kernel. A window that is not at its largest says
+ * how full the buffer is. At the beginning it says nothing: kernels offer less than they have until a
+ * connection has carried something. */
+static uint64_t perhaps_unread(const struct tcp_transport *t)
+{
+	const uint64_t confirmed = t->delivery.confirmed;
+	const uint64_t bound = t->largest_window - t->window + UNREAD_SLACK;
+
+	if (confirmed <= 2 * t->largest_window || confirmed <= bound)
+		return confirmed;
+	return bound;
+}
+
 /* What the peer's kernel acknowledged. Also right after a reset: the counters outlive the connection. */
 static void count_confirmed(struct tcp_transport *t)
 {
 	const uint64_t given = t->delivery.taken - rest_length(t);
 	int waiting = 0;
 
-	if (t->state < TCP_UP || ioctl(t->fd, SIOCOUTQ, &waiting) < 0 || waiting < 0)
+	if (t->state < TCP_UP)
+		return;
+	watch_window(t);
+	if (ioctl(t->fd, SIOCOUTQ, &waiting) < 0 || waiting < 0)
 		return;
 	if ((uint64_t)waiting <= given && given - (uint64_t)waiting > t->delivery.confirmed)
 		t->delivery.confirmed = given - (uint64_t)waiting;
@@ -95,6 +130,8 @@ static void broken(struct tcp_transport *t, const char *what, int number)
 	const uint64_t open = t->delivery.taken - t->delivery.confirmed;
 	const bool was_up = t->state >= TCP_UP;
 
+	if (was_up && (number || open))
+		t->delivery.unread = perhaps_unread(t);
 	let_go(t);
 	if (was_up && t->quiet)
 		return;
@@ -128,6 +165,7 @@ static void connected(struct tcp_transport *t)
 	t->state = TCP_UP;
 	t->peer_done = t->quiet = false;
 	t->delivery = (struct delivery){0};
+	t->window = t->largest_window = 0;
 	t->generation++;
 	dial_well(&t->dial);
 	log_info(t->dial.log, "collector %s/%s:%u: connected", t->dial.scheme, t->dial.host, t->dial.port);

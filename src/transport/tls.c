@@ -244,6 +244,7 @@ static struct delivery tls_delivery(struct transport *transport)
 		const struct delivery below = t->next->type->delivery(t->next);
 
 		t->delivery.confirmed = below.confirmed;
+		t->delivery.unread = below.unread;
 		if (t->state == TLS_UP)
 			t->delivery.taken = below.taken + (uint64_t)BIO_pending(t->out);
 	}

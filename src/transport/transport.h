@@ -52,6 +52,7 @@ struct transport_options {
 struct delivery {
 	uint64_t taken;     /* end of the message that send took last */
 	uint64_t confirmed; /* what ends here or before has reached the peer's transport */
+	uint64_t unread;    /* after a break: so much before `confirmed` the peer may never have read */
 	uint64_t lost;      /* not 0: the message that ends here was given up; ask again for the next one */
 };
 

@@ -113,7 +113,7 @@ static int write_workload(struct workload *w, FILE *out)
 	const struct pcap_header header = {
 		.magic = 0xa1b2c3d4, .major = 2, .minor = 4, .snap = SNAP, .link = 1 /* Ethernet */};
 	uint8_t *seen = calloc(w->flows, 1);
-	uint64_t octets = 0, flows = 0;
+	uint64_t octets = 0, flows = 0, ipv4_packets = 0, ipv4_octets = 0;
 
 	if (!seen || fwrite(&header, sizeof header, 1, out) != 1)
 		return 1;
@@ -124,14 +124,18 @@ static int write_workload(struct workload *w, FILE *out)
 		if (!put_packet(out, &key, &p, i))
 			return 1;
 		octets += p.octets;
+		if (!(key.kind & KIND_IPV6)) {
+			ipv4_packets++;
+			ipv4_octets += p.octets;
+		}
 		flows += !seen[p.flow];
 		seen[p.flow] = 1;
 	}
 	free(seen);
 	fprintf(stderr,
 		"{\"workload\": \"%c\", \"packets\": %" PRIu64 ", \"octets\": %" PRIu64
-		", \"flows\": %" PRIu64 "}\n",
-		w->name, w->packets, octets, flows);
+		", \"flows\": %" PRIu64 ", \"ipv4_packets\": %" PRIu64 ", \"ipv4_octets\": %" PRIu64 "}\n",
+		w->name, w->packets, octets, flows, ipv4_packets, ipv4_octets);
 	return 0;
 }
 

@@ -1,5 +1,5 @@
-/* A collector that only adds up: IPFIX over UDP on loopback until standard input ends, then one line:
- * messages, data records, packets, octets, records missing by sequence. Prints its port first. */
+/* A collector that only adds up: IPFIX, or NetFlow 5, over UDP on loopback until standard input ends, then
+ * one line: messages, data records, packets, octets, records missing by sequence. Prints its port first. */
 #include <arpa/inet.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -15,7 +15,7 @@ enum { BATCH = 64, OCTETS = 65536, ROOM = 1 << 30, QUIET_MS = 500, FIELDS = 64 }
 
 struct sink {
 	struct session *session;
-	uint64_t packets, octets, flows;
+	uint64_t packets, octets, flows, other_messages;
 	struct mmsghdr header[BATCH];
 	struct iovec iov[BATCH];
 	uint8_t buffer[BATCH][OCTETS];
@@ -45,13 +45,31 @@ static void on_data(void *arg, const struct message_header *header, const struct
 	}
 }
 
+/* NetFlow 5, which an older peer speaks: a header, then records of fixed length. */
+static bool count_netflow5(struct sink *sink, const uint8_t *at, size_t length)
+{
+	enum { HEADER = 24, RECORD = 48, PACKETS_AT = 16, OCTETS_AT = 20 };
+
+	if (length < HEADER || get_be16(at) != 5)
+		return false;
+	const size_t count = get_be16(at + 2);
+	for (size_t i = 0; i < count && HEADER + (i + 1) * RECORD <= length; i++) {
+		sink->packets += get_be32(at + HEADER + i * RECORD + PACKETS_AT);
+		sink->octets += get_be32(at + HEADER + i * RECORD + OCTETS_AT);
+		sink->flows++;
+	}
+	sink->other_messages++;
+	return true;
+}
+
 static int receive(struct sink *sink, int fd)
 {
 	const struct session_sink to = {.arg = sink, .data = on_data};
 	const int n = recvmmsg(fd, sink->header, BATCH, MSG_DONTWAIT, NULL);
 
 	for (int i = 0; i < n; i++)
-		if (session_message(sink->session, span_of(sink->buffer[i], sink->header[i].msg_len),
+		if (!count_netflow5(sink, sink->buffer[i], sink->header[i].msg_len) &&
+		    session_message(sink->session, span_of(sink->buffer[i], sink->header[i].msg_len),
 				    mono_now().ns, &to) != MESSAGE_FAULT_NONE)
 			fprintf(stderr, "sink: a malformed message\n");
 	return n;
@@ -96,8 +114,9 @@ int main(void)
 		told = told || watched[1].revents;
 	}
 	const struct session_stats *s = session_stats(sink->session);
-	printf("%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", s->messages, sink->flows,
-	       sink->packets, sink->octets, s->sequence.lost);
+	printf("%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
+	       s->messages + sink->other_messages, sink->flows, sink->packets, sink->octets,
+	       s->sequence.lost);
 	session_free(sink->session);
 	free(sink);
 	close(fd);

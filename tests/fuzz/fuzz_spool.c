@@ -38,7 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint8_t *marks = malloc(length + 1);
 	const struct span file = span_of(data + 2 + length, size - 2 - length);
 
-	layout_make_flows(layouts);
+	layout_make_flows(layouts, 0);
 	memcpy(marks, data + 2, length);
 	put_checksums_right(marks, length, file.data, file.length);
 	const size_t good = spool_file_check(&o, file, span_of(marks, length), &fault);

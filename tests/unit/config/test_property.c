@@ -88,11 +88,13 @@ static void every_row_is_sound(void **state)
 				  p->type == PROPERTY_ALLOWED || p->type == PROPERTY_GROUPS ||
 				  p->type == PROPERTY_PREFIXES || p->type == PROPERTY_OBJECT;
 		const bool text = p->type == PROPERTY_TEXT;
+		const bool chain = p->type == PROPERTY_CHAIN;
 
 		assert_ptr_equal(property_find(p->name), p);
-		assert_true(bare   ? p->size == 0
-			    : text ? p->size >= 64 && p->unit
-				   : p->size <= 8 && p->scale >= 1);
+		assert_true(bare    ? p->size == 0
+			    : text  ? p->size >= 64 && p->unit
+			    : chain ? p->size == sizeof(struct selector_chain)
+				    : p->size <= 8 && p->scale >= 1);
 		assert_true(p->type == PROPERTY_WORD ? p->words != NULL : p->meaning != NULL);
 		if (p->type == PROPERTY_NUMBER) {
 			assert_true(p->minimum < p->maximum);

@@ -173,7 +173,7 @@ static void test_every_layout_read_back(void **state)
 	static const uint8_t protocols[] = {6, 17, 1, 58, 132, 136, 33, 47, 255, 0};
 	struct denial_table denials = {0};
 
-	layout_make_flows(layouts);
+	layout_make_flows(layouts, 0);
 	assert_int_equal(denial_table_add(&denials, REASON_REJECTED, CLASS_TRUST, "no-printer"),
 			 DENIAL_FIRST);
 	for (uint32_t i = 0; i < sizeof protocols * 16; i++) {
@@ -210,7 +210,7 @@ static void test_lengths_are_the_registry_s(void **state)
 {
 	static struct layout layouts[FLOW_LAYOUT_COUNT + OPTIONS_COUNT];
 
-	layout_make_flows(layouts);
+	layout_make_flows(layouts, 0);
 	options_make(layouts + FLOW_LAYOUT_COUNT);
 	for (uint32_t i = 0; i < FLOW_LAYOUT_COUNT + OPTIONS_COUNT; i++) {
 		assert_in_range(layouts[i].field_count, 2, FIELDS_MAX);
@@ -275,7 +275,7 @@ static void test_conformance_75_key_bits(void **state)
 {
 	static struct layout layouts[FLOW_LAYOUT_COUNT];
 
-	layout_make_flows(layouts);
+	layout_make_flows(layouts, 0);
 	/* IPv4 TCP ingress: 8 12 7 11 4 | 6 5 1 2 152 153 | 10 61 | 136 148 | 138 */
 	assert_int_equal(layout_key_bits(&layouts[0]), 0x1f | 1 << 11 | 1 << 12 | 1 << 15);
 }
@@ -302,18 +302,46 @@ static void write_fields(FILE *out, const struct layout *layout, const char *nam
 	}
 }
 
+static bool layout_has(const struct layout *layout, const struct field *f)
+{
+	for (uint32_t i = 0; i < layout->field_count; i++)
+		if (layout->field[i].element == f->element && layout->field[i].pen == f->pen)
+			return true;
+	return false;
+}
+
+/* What a form adds to the first layout. */
+static void write_forms(FILE *out, const struct layout *plain)
+{
+	static struct layout with[FLOW_LAYOUT_COUNT];
+
+	fprintf(out, "\n## Forms\n\n| form | element | id | octets |\n|---|---|---|---|\n");
+	for (uint32_t form = 1; form < FORMS_ALL; form *= 2) {
+		layout_make_flows(with, form);
+		for (uint32_t i = 0; i < with[0].field_count; i++) {
+			const struct field *f = &with[0].field[i];
+
+			if (!layout_has(plain, f))
+				fprintf(out, "| %u | %s%s | %u%s | %u |\n", form, f->pen ? "reverse of " : "",
+					ie_find(0, f->element)->name, f->element,
+					f->pen ? ", enterprise 29305" : "", f->length);
+		}
+	}
+}
+
 static void write_tables(FILE *out)
 {
 	static struct layout flows[FLOW_LAYOUT_COUNT], options[OPTIONS_COUNT];
 	char name[64];
 
-	layout_make_flows(flows);
+	layout_make_flows(flows, 0);
 	options_make(options);
 	fprintf(out, "\n## Flow records\n");
 	for (uint32_t i = 0; i < FLOW_LAYOUT_COUNT; i++) {
 		layout_name(i, name, sizeof name);
 		write_fields(out, &flows[i], name);
 	}
+	write_forms(out, flows);
 	fprintf(out, "\n## Options records\n");
 	for (uint32_t i = 0; i < OPTIONS_COUNT; i++)
 		write_fields(out, &options[i], options_name(i));

@@ -33,7 +33,7 @@ static void place_init(struct place *p, uint64_t size)
 {
 	*p = (struct place){.folder = "/tmp/weir-spool-XXXXXX"};
 	assert_non_null(mkdtemp(p->folder));
-	layout_make_flows(layouts);
+	layout_make_flows(layouts, 0);
 	strcat(p->folder, "/a/b");
 	p->options = (struct spool_options){.folder = p->folder,
 					    .size = size,
@@ -284,7 +284,7 @@ static void test_bound(void **state)
 	const uint64_t count = 40000;
 	struct spool_statistics s;
 	struct place p;
-	uint64_t at, first;
+	uint64_t at = 0, first;
 
 	place_init(&p, 1 << 20);
 	place_open(&p);

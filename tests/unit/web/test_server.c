@@ -14,20 +14,22 @@
 
 #include <cmocka.h>
 
-static void get_hello(void *arg, const char *path, struct web_answer *out)
+static void get_hello(void *arg, const struct web_request *request, struct web_answer *out)
 {
 	text_string(&out->body, "hello ");
-	text_string(&out->body, path);
+	text_string(&out->body, request->path);
 }
 
-static void get_large(void *arg, const char *path, struct web_answer *out)
+static void get_large(void *arg, const struct web_request *request, struct web_answer *out)
 {
 	for (size_t i = 0; i <= WEB_BODY_MAX / 16; i++)
 		text_string(&out->body, "0123456789abcdef");
 }
 
-static const struct web_route routes[] = {
-	{"/hello", get_hello}, {"/below/", get_hello}, {"/large", get_large}, {0}};
+static const struct web_route routes[] = {{.path = "/hello", .get = get_hello},
+					  {.path = "/below/", .get = get_hello},
+					  {.path = "/large", .get = get_large},
+					  {.path = NULL}};
 
 static struct web_server *begin(void)
 {
@@ -78,12 +80,13 @@ static void answers(void **state)
 		{"GET /hello?a=b HTTP/1.0\r\n\r\n", " 200 ", "hello /hello"},
 		{"GET /below/x/y HTTP/1.0\r\n\r\n", " 200 ", "hello /below/x/y"},
 		{"GET /belo HTTP/1.0\r\n\r\n", " 404 ", "nothing here"},
+		{"GET /hello HTTP/1.0\r\nHost: evil.example\r\n\r\n", " 421 ", "no such name"},
 		{"GET /hello/ HTTP/1.0\r\n\r\n", " 404 ", "nothing here"},
 		{"GET / HTTP/1.0\r\n\r\n", " 404 ", "X-Content-Type-Options: nosniff"},
 		{"POST /hello HTTP/1.0\r\nContent-Length: 0\r\n\r\n", " 405 ", "Allow: GET, HEAD"},
 		{"BREW /hello HTTP/1.0\r\n\r\n", " 405 ", "only GET and HEAD"},
 		{"GET /large HTTP/1.0\r\n\r\n", " 500 ", "too large"},
-		{"GET /hello HTTP/1.0\r\n\r\n", " 200 ", "Content-Security-Policy: default-src 'self'"},
+		{"GET /hello HTTP/1.0\r\n\r\n", " 200 ", "Content-Security-Policy: default-src 'none'"},
 	};
 	struct web_server *server = begin();
 

@@ -1,0 +1,1 @@
+{ "FlowMetadata": { "ObservationPoints": [ { "Selection": [ "Count/1/100" ] } ] } }

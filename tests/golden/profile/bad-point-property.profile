@@ -1,0 +1,1 @@
+{ "FlowMetadata": { "ObservationPoints": [ { "Name": "wg0", "Domain": 5 } ] } }

@@ -1,0 +1,1 @@
+{ "FlowMetadata": { "Selection": [ "Filter/tcp and and" ] } }

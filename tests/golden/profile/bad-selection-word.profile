@@ -1,0 +1,1 @@
+{ "FlowMetadata": { "Selection": [ "Count/1/100", "Every/100" ] } }
