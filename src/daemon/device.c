@@ -129,6 +129,8 @@ void device_fini(struct device *device)
 	while (device->domain_count > 0)
 		exporter_free(device->of_domain[--device->domain_count].exporter);
 	exporter_free(device->exporter);
+	interface_errors_close(device->interface_errors);
+	device->interface_errors = NULL;
 	if (device->domain_hold >= 0)
 		close(device->domain_hold);
 	device->meter = NULL;
@@ -151,6 +153,8 @@ void device_update_control(struct device *device)
 	if (device->rule_counters)
 		rule_counters_read(device->rule_counters, &device->points.rules);
 	device->points.rules.wall_ms = wall_ms(wall_now());
+	if (device->interface_errors)
+		control.errors = interface_errors_read(device->interface_errors, &device->points);
 	struct exporter *exporter;
 	for (uint32_t i = 0; (exporter = device_exporter(device, i)); i++)
 		exporter_control(exporter, &control);

@@ -9,6 +9,7 @@
 #include "config/settings.h"
 #include "export/exporter.h"
 #include "meter/meter.h"
+#include "observe/interface_errors.h"
 #include "observe/point.h"
 #include "observe/rule_counters.h"
 #include "observe/source.h"
@@ -41,9 +42,10 @@ struct device {
 	struct peer_check *peers;                         /* NULL: not asked for */
 	settings_reader *reader;                          /* NULL: settings cannot be read again */
 	void *reader_arg;
-	struct rule_counters *rule_counters;         /* of our own policy; NULL: they are not told */
-	int domain_hold;                             /* see domain_claim */
-	uint64_t reported_drops[DEVICE_SOURCES_MAX]; /* what the log has already told */
+	struct rule_counters *rule_counters;              /* of our own policy; NULL: they are not told */
+	struct interface_errors_reader *interface_errors; /* NULL: they are not told */
+	int domain_hold;                                  /* see domain_claim */
+	uint64_t reported_drops[DEVICE_SOURCES_MAX];      /* what the log has already told */
 };
 
 /* The selection of packets that the settings ask for; *out is NULL when they ask for none. Also for who only

@@ -8,11 +8,13 @@
 #include <uv.h>
 
 #include "daemon/device.h"
+#include "observe/drop_reasons.h"
 
 enum {
 	TICK_MS = 250,           /* expiry and sending never wait longer */
 	BATCHES_PER_TURN = 64,   /* then signals and timers get their turn */
 	REFUSED_PER_BATCH = 4,   /* batches of refused frames for one of all frames */
+	CATCH_UP_BATCHES = 32,   /* … of the source that follows the others */
 	LAST_WORDS_MS = 100,     /* for the kernel to tell of what was seen or refused just now */
 	CONTROL_EVERY_TICKS = 4, /* counters reach the exporter once a second */
 	ACKNOWLEDGED_MS = 5      /* to look again whether the collector has taken what is in flight */
@@ -29,6 +31,7 @@ struct live {
 	uv_signal_t terminate, interrupt, hangup;
 	bool reload; /* at the next tick: a storm of signals is one reload */
 	struct packet_batch batch;
+	struct mono_ns read_to; /* time of the last packet read */
 	uint32_t ticks;
 	enum status status; /* of the first thing that failed */
 	struct error error;
@@ -101,6 +104,8 @@ static enum status read_batch(struct live *live, struct packet_source *source)
 		return status;
 	if (device->peers && source == device->source[0])
 		peer_check_batch(device->peers, &live->batch);
+	if (live->batch.count > 0)
+		live->read_to = live->batch.packet[live->batch.count - 1].time;
 	meter_observe(device->meter, &live->batch);
 	source->type->release(source, &live->batch);
 	return OK;
@@ -118,21 +123,28 @@ static enum status give_up(struct live *live, uint32_t i)
 }
 
 /* A batch of all frames; before it what is known of refused ones, so that few of those are taken for flows
- * that come and go. OK: there was something. */
+ * that come and go. Of two reports of one frame the second must find the first: the source that follows the
+ * others does not overtake them when they are behind. OK: there was something. */
 static enum status read_sources(struct live *live)
 {
 	struct device *device = live->device;
+	struct mono_ns told = {INT64_MAX};
 	enum status result = AGAIN;
 
 	for (uint32_t i = device->source_count; i-- > 0;) {
-		const int most = i == 0 ? 1 : REFUSED_PER_BATCH;
+		const bool follows = device->source[i]->type == &kfree_skb_source;
+		const int most = i == 0 ? 1 : follows ? CATCH_UP_BATCHES : REFUSED_PER_BATCH;
 		enum status status = OK;
 
+		if (follows)
+			kfree_skb_hold(device->source[i], told);
 		for (int n = 0; n < most && status == OK && !live->failed[i]; n++) {
 			status = read_batch(live, device->source[i]);
 			if (status == OK)
 				result = OK;
 		}
+		if (status == OK && i > 0 && live->read_to.ns < told.ns)
+			told = live->read_to; /* there may be more */
 		if (status != OK && status != AGAIN && i > 0)
 			status = give_up(live, i);
 		if (status != OK && status != AGAIN)
@@ -364,6 +376,15 @@ static void open_rule_counters(struct device *device)
 		log_warn(&device->log, "rules are not told of: %s", err.text);
 }
 
+static enum status open_peer_check(struct device *device, struct error *err)
+{
+	struct error why = {0};
+
+	if (interface_errors_open(&device->interface_errors, &why) != OK)
+		log_warn(&device->log, "errors of interfaces are not told of: %s", why.text);
+	return peer_check_new(&device->peers, &device->points, &device->log, err);
+}
+
 static enum status open_sources(struct device *device, struct error *err)
 {
 	char interfaces[SETTINGS_POINTS_MAX * (POINT_NAME_MAX + 1)], groups[NFLOG_GROUPS_MAX * 8];
@@ -389,9 +410,7 @@ static enum status open_sources(struct device *device, struct error *err)
 		open_refused(device, &nflog_source, groups);
 	if (device->source_count > 1) /* who may hear of refusals may read the counters too */
 		open_rule_counters(device);
-	return device->settings->peer_check
-		       ? peer_check_new(&device->peers, &device->points, &device->log, err)
-		       : OK;
+	return device->settings->peer_check ? open_peer_check(device, err) : OK;
 }
 
 enum status device_run_live(struct device *device, struct error *err)

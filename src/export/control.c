@@ -25,9 +25,6 @@ enum { PACE_MESSAGES = 8 };
 	(1U << OPTIONS_METERING_STATISTICS | 1U << OPTIONS_METERING_RELIABILITY |                            \
 	 1U << OPTIONS_EXPORTING_RELIABILITY | 1U << OPTIONS_EXPORTER)
 
-/* Where there is something to tell: their templates are not sent before. */
-#define RULES_TEMPLATE (1ULL << (FLOW_LAYOUT_COUNT + OPTIONS_RULES))
-
 void session_interfaces_due(struct session *s, const struct session_context *context)
 {
 	s->due.point = 0;
@@ -41,6 +38,8 @@ void session_options_due(struct session *s, const struct session_context *contex
 	s->due.flow_keys = s->announced & FLOW_TEMPLATES;
 	s->due.rule = 0;
 	s->due.rule_end = context->points ? context->points->rules.count : 0;
+	s->due.error = 0;
+	s->due.error_end = context->errors ? 2 * context->errors->count : 0;
 	s->due.elements = s->announced & context->own_templates || s->due.rule_end ? 0 : ELEMENTS_DONE;
 	s->fresh_keys = 0;
 	session_interfaces_due(s, context);
@@ -135,9 +134,10 @@ bool control_is_due(const struct session *s, bool last)
 {
 	const struct due *d = &s->due;
 
-	return d->templates || ((last || s->credit) &&
-				(d->options || d->flow_keys || d->point < d->end || d->rule < d->rule_end ||
-				 d->elements != ELEMENTS_DONE || d->selection != SELECTION_DONE));
+	return d->templates ||
+	       ((last || s->credit) &&
+		(d->options || d->flow_keys || d->point < d->end || d->rule < d->rule_end ||
+		 d->error < d->error_end || d->elements != ELEMENTS_DONE || d->selection != SELECTION_DONE));
 }
 
 /* The session's own part of what options records say. */
@@ -257,6 +257,29 @@ static enum status put_due_rules(const struct session *s, const struct session_c
 	return OK;
 }
 
+static enum status put_due_errors(const struct session *s, const struct session_context *context,
+				  struct outgoing *out, struct due *due, struct options_facts *facts)
+{
+	const struct interface_errors *errors = context->errors;
+
+	for (; due->error < due->error_end && errors && due->error / 2 < errors->count; due->error++) {
+		const struct interface_error_count *c = &errors->at[due->error / 2];
+		const bool sent = due->error % 2;
+
+		if (context->points->point[c->point_id - 1].domain != context->options.point_domain)
+			continue;
+		facts->point_id = c->point_id;
+		facts->refused_direction = sent;
+		facts->refused_packets = sent ? c->sent : c->received;
+		facts->refused_ms = (uint64_t)errors->wall_ms;
+		const enum status st = put_options(s, context, out, OPTIONS_INTERFACE_ERRORS, facts);
+		if (st != OK)
+			return st;
+	}
+	due->error = due->error_end; /* there may be fewer by now */
+	return OK;
+}
+
 /* RFC 5610: only where a template has one. */
 static enum status put_due_elements(const struct session *s, const struct session_context *context,
 				    struct outgoing *out, struct due *due, struct options_facts *facts)
@@ -305,6 +328,7 @@ static uint64_t missing_templates(const struct session *s, const struct session_
 	kinds |= due->flow_keys ? 1ULL << OPTIONS_FLOW_KEYS : 0;
 	kinds |= due->point < due->end ? 1ULL << OPTIONS_INTERFACES : 0;
 	kinds |= due->rule < due->rule_end ? 1ULL << OPTIONS_RULES : 0;
+	kinds |= due->error < due->error_end ? 1ULL << OPTIONS_INTERFACE_ERRORS : 0;
 	kinds |= due->elements != ELEMENTS_DONE ? 1ULL << OPTIONS_ELEMENTS : 0;
 	kinds |= due->selection != SELECTION_DONE ? options_selection_kinds(context->options.selection) : 0;
 	return (kinds << FLOW_LAYOUT_COUNT) & ~s->announced;
@@ -329,7 +353,8 @@ static void build(const struct session *s, const struct session_context *context
 	    put_due_singles(s, context, out, due, &facts) == OK &&
 	    put_due_keys(s, context, out, due, &facts) == OK &&
 	    put_due_elements(s, context, out, due, &facts) == OK &&
-	    put_due_rules(s, context, out, due, &facts) == OK)
+	    put_due_rules(s, context, out, due, &facts) == OK &&
+	    put_due_errors(s, context, out, due, &facts) == OK)
 		(void)!put_due_interfaces(s, context, out, due, &facts);
 }
 

@@ -374,6 +374,7 @@ void exporter_control(struct exporter *e, const struct exporter_control *c)
 						: c->source.last_drop_wall_ms);
 	if (c->started_wall_ms > 0)
 		f->started_ms = (uint64_t)c->started_wall_ms;
+	e->context.errors = c->errors;
 	f->idle_timeout_s = seconds_of(c->idle_ns, 0);
 	f->active_timeout_s = seconds_of(c->interval_ns, UINT16_MAX); /* no interim records: the longest */
 }

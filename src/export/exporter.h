@@ -44,6 +44,8 @@ struct exporter_options {
 	uint32_t ring_octets;   /* size of the record ring, rounded up to a power of two; 0 = 4 MiB */
 };
 
+struct interface_errors;
+
 /* What the device knows about itself, for the options records of RFC 7011 section 4 and the interface table.
  */
 struct exporter_control {
@@ -51,6 +53,7 @@ struct exporter_control {
 	struct source_statistics source;
 	int64_t started_wall_ms;      /* of the device; 0: when the exporter was made, by its first service */
 	int64_t idle_ns, interval_ns; /* the meter's timeouts, as in struct meter_options */
+	const struct interface_errors *errors; /* borrowed until the exporter is freed; NULL: not told */
 };
 
 /* Counters of one collector's session since the start. */

@@ -131,6 +131,12 @@ static const struct {
 					   SCOPE(selectorId, selector[0], 8),
 					   VALUE(selectorIdTotalPktsObserved, observed, 8),
 					   VALUE(selectorIdTotalPktsSelected, selected, 8)}},
+	[OPTIONS_INTERFACE_ERRORS] = {"Frames that WireGuard itself refused, by its interfaces' counters",
+				      2,
+				      {SCOPE(observationPointId, point_id, 8),
+				       SCOPE(flowDirection, refused_direction, 1),
+				       VALUE(droppedPacketTotalCount, refused_packets, 8),
+				       VALUE(observationTimeMilliseconds, refused_ms, 8)}},
 };
 
 void options_make(struct layout out[static OPTIONS_COUNT])

@@ -26,6 +26,7 @@ enum options_kind {
 	OPTIONS_SEQUENCE_3,
 	OPTIONS_SEQUENCE_4,
 	OPTIONS_SELECTION_STATISTICS, /* 6.5.3: … and one per selector and point */
+	OPTIONS_INTERFACE_ERRORS,     /* one record per WireGuard interface and direction */
 	OPTIONS_COUNT,
 };
 
@@ -60,6 +61,8 @@ struct options_facts {
 	uint64_t probability; /* the bits of a float64 */
 	char expression[128]; /* the beginning of it */
 	uint64_t observed, selected;
+	uint8_t refused_direction;
+	uint64_t refused_packets, refused_ms;
 };
 
 void options_make(struct layout out[static OPTIONS_COUNT]);

@@ -15,6 +15,7 @@
 #include "export/ring.h"
 #include "export/spool.h"
 #include "message/writer.h"
+#include "observe/interface_errors.h"
 
 #define FLOW_TEMPLATES ((1ULL << FLOW_LAYOUT_COUNT) - 1)
 
@@ -24,7 +25,8 @@ _Static_assert(TEMPLATE_COUNT <= 64, "sets of templates are 64-bit words");
 /* What all sessions of an exporter share; owned by the exporter. */
 struct session_context {
 	struct exporter_options options;
-	const struct point_table *points; /* NULL: none */
+	const struct point_table *points;      /* NULL: none */
+	const struct interface_errors *errors; /* NULL: none */
 	const struct logger *log;
 	struct ring *ring;
 	size_t smallest_message;              /* holds every record behind its template */
@@ -43,12 +45,13 @@ struct moment {
 
 /* What has to be sent besides flow records. */
 struct due {
-	uint64_t templates;      /* by layout number */
-	uint64_t flow_keys;      /* by flow layout number */
-	uint32_t options;        /* by enum options_kind, but for flow keys and interfaces */
-	uint32_t point, end;     /* interface records of these points */
-	uint32_t rule, rule_end; /* records of these rules */
-	uint32_t elements;       /* how many of our own elements are described; ELEMENTS_DONE: all */
+	uint64_t templates;        /* by layout number */
+	uint64_t flow_keys;        /* by flow layout number */
+	uint32_t options;          /* by enum options_kind, but for flow keys and interfaces */
+	uint32_t point, end;       /* interface records of these points */
+	uint32_t rule, rule_end;   /* records of these rules */
+	uint32_t error, error_end; /* records of interface errors: two for each interface */
+	uint32_t elements;         /* how many of our own elements are described; ELEMENTS_DONE: all */
 	uint32_t selection; /* how many options records of the selection were sent; SELECTION_DONE: all */
 };
 

@@ -6,10 +6,10 @@
 
 #include "meter/memory.h"
 
-/* Two sources tell of each of 200 000 frames a second, one of them an eighth of a second after the other. */
+/* Two sources tell of each of 200 000 frames a second, one of them a tenth of a second after the other. */
 enum {
 	SETS = 1 << 15,
-	WAYS = 4,
+	WAYS = 8,           /* so that what is still to be told again does not give way */
 	TELLERS = 3,        /* denials told for one frame; of more the rest are repetitions */
 	IDENTIFYING = 60,   /* octets: an IPv6 and a TCP header … */
 	IDENTIFYING_4 = 40, /* … or an IPv4 one: as much as every source has */

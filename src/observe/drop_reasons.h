@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/time.h"
 #include "observe/denial.h"
 
 struct drop_reason {
@@ -16,6 +17,12 @@ struct drop_reason {
 	uint8_t kind;   /* enum denial_class: what the kernel's reason proves, which is never trust */
 	const char *rule;
 };
+
+struct packet_source;
+
+/* kfree_skb.c: of a source of type kfree_skb_source: keep what was dropped after this time until it is called
+ * again; sources that know more have not told of it yet. */
+void kfree_skb_hold(struct packet_source *source, struct mono_ns after);
 
 /* Ends with a row without a name. */
 extern const struct drop_reason drop_reasons[];

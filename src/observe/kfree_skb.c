@@ -48,7 +48,8 @@ struct kfree_skb {
 	bool holding;
 	struct drop_event held; /* taken out of the ring too early */
 	struct packet_batch *batch;
-	int64_t until; /* events of later times stay */
+	int64_t until;     /* events of later times stay */
+	int64_t not_after; /* … and those that others are still to tell of */
 	uint8_t payload[PACKET_BATCH_MAX][DROP_SNAP];
 };
 
@@ -141,7 +142,7 @@ static enum status drops_read(struct packet_source *source, struct packet_batch 
 	batch->count = 0;
 	batch->to_wall = wall_now().ns - now;
 	s->batch = batch;
-	s->until = now - HOLD_NS;
+	s->until = now - HOLD_NS < s->not_after ? now - HOLD_NS : s->not_after;
 	if (s->holding && (int64_t)s->held.time <= s->until) {
 		add(s, &s->held);
 		s->holding = false;
@@ -296,6 +297,7 @@ static enum status drops_open(struct packet_source **out, const struct source_op
 	s->base.type = &kfree_skb_source;
 	s->points = options->points;
 	s->log = options->log;
+	s->not_after = INT64_MAX;
 	s->epoll = s->timer = -1;
 	status = load(s, err);
 	if (status == OK)
@@ -308,6 +310,11 @@ static enum status drops_open(struct packet_source **out, const struct source_op
 		drops_close(&s->base);
 	}
 	return status;
+}
+
+void kfree_skb_hold(struct packet_source *source, struct mono_ns after)
+{
+	((struct kfree_skb *)source)->not_after = after.ns;
 }
 
 const struct packet_source_type kfree_skb_source = {
@@ -329,6 +336,10 @@ static enum status not_built(struct packet_source **out, const struct source_opt
 {
 	*out = NULL;
 	return error_set(err, ERR_UNSUPPORTED, "weir was built without it (clang, bpftool, libbpf)");
+}
+
+void kfree_skb_hold(struct packet_source *source, struct mono_ns after)
+{
 }
 
 const struct packet_source_type kfree_skb_source = {

@@ -53,8 +53,10 @@ static int read_attribute(const struct nlattr *a, void *event)
 		break;
 	case NFTA_TRACE_VERDICT: (void)mnl_attr_parse_nested(a, read_verdict, e); break;
 	case NFTA_TRACE_POLICY:
-		e->verdict = number_32(a);
-		e->has_verdict = true;
+		if (mnl_attr_get_payload_len(a) == 4) { /* else 0, which is to drop */
+			e->verdict = number_32(a);
+			e->has_verdict = true;
+		}
 		break;
 	case NFTA_TRACE_NETWORK_HEADER:
 		e->network = mnl_attr_get_payload(a);

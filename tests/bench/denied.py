@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """Refused frames as fast as they come: are all of them counted, what does it cost, and is anybody else harmed?
 
-denied.py BUILD [--rate R] [--seconds S] [--sources nflog,kfree_skb,both]
+denied.py BUILD [--rate R] [--seconds S] [--sources nflog,kfree_skb,both] [--apart]
 
 SYNs from all over, each a flow of its own, are refused by a rule on a veth between two namespaces, beside 50 flows that
 are let through. weir runs with its default settings but for the sources. Exact means: refused frames in records, and
-those that the kernel says were lost before weir could read them, are together as many as were sent.
+those that the kernel says were lost before weir could read them, are together as many as were sent. With both sources a
+frame is told of twice, and each source loses others: what the two have told (each as many as were sent, less what it has
+lost) is the frames in records and the second reports of frames that are in records already. --apart gives every refused
+flow a record of its own, so that each frame can be looked for: for short runs.
 """
 
 import argparse
@@ -74,13 +77,20 @@ def flood(sender, build, frames, rate):
     return int(sent), float(seconds)
 
 
-def run(lib, build, sources, rate, seconds):
+def counted_again(denied):
+    """Frames in records, less the different ones."""
+    return sum(f["droppedPacketDeltaCount"] for f in denied) - len({(f.get("sourceIPv4Address"), f.get("sourceTransportPort")) for f in denied})
+
+
+def run(lib, build, sources, rate, seconds, apart):
     with lib.Lab() as lab:
         sender, host = namespaces(lab, sources)
         out = lab.path("denied.ipfix")
         section = {
             "IpFixCollectors": [f"File/{out}"], "ObservationPoints": ["wflood"], "IdleTimeout": 60000, **SETTINGS[sources],
         }  # fmt: skip
+        if apart:
+            section["MaxDeniedFlows"] = int(rate * seconds) + 16
         probe = lab.weir("probe", "-p", lab.write("denied.json", json.dumps({"FlowMetadata": section})), "--stats", netns=host)
         probe.expect("interface wflood: .* up", 30)
         if sources != "nflog":
@@ -111,6 +121,7 @@ def run(lib, build, sources, rate, seconds):
         "dropped": sum(f["droppedPacketDeltaCount"] for f in denied),
         "lost": {name: s["droppedPackets"] for name, s in stats["denied"]["sources"].items()},
         "ring": stats["source"]["droppedPackets"],
+        "again": counted_again(denied) - 1 if apart else 0,  # the last frame is the first once more
         "records": len(denied),
         "summaries": sum(f["denialReason"] == 7 for f in denied),
         "allowed": sum(f["packetDeltaCount"] for f in flows if "forwardingStatus" not in f and f.get("destinationTransportPort", 0) >= ALLOWED),
@@ -128,8 +139,13 @@ def faults(r, sources):
     if sources == "both":  # what one source has lost the other may have told of
         if not 0 <= missing <= min(r["lost"].values()):
             yield f"{missing} refused frames are in no record, {r['lost']} lost"
+        told = sum(r["sent"] - lost for lost in r["lost"].values())
+        if r["dropped"] + r["repeated"] != told:
+            yield f"{told} reports, {r['dropped']} frames in records and {r['repeated']} second reports"
     elif missing != sum(r["lost"].values()):
         yield f"{missing} refused frames are in no record, {r['lost']} lost"
+    if r["again"] > 0:
+        yield f"{r['again']} frames were counted twice"
     if r["summaries"] > 1:
         yield f"{r['summaries']} summaries"
     if r["allowed"] < 2 * TALKERS - r["ring"]:
@@ -148,21 +164,22 @@ def main():
     parser.add_argument("--rate", type=int, default=200_000)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--sources", default="nflog,kfree_skb,both")
+    parser.add_argument("--apart", action="store_true")
     options = parser.parse_args()
     build = options.build.resolve()
     os.environ["WEIR"] = str(build / "src/cmd/weir")
     import lib  # pylint: disable=import-outside-toplevel
 
     failed = False
-    print("sources    frames sent   a second   in records  lost (kernel)  ring lost  wrongly through  records   CPU s    us a frame  MiB")
+    print("sources    frames sent   a second   in records  lost (kernel)  ring lost  told twice  wrongly through  records   CPU s    us a frame  MiB")
     try:
         lib.need("nft")
         lib.need_root()
         for sources in options.sources.split(","):
-            r = run(lib, build, sources, options.rate, options.seconds)
+            r = run(lib, build, sources, options.rate, options.seconds, options.apart)
             lost = "+".join(str(n) for n in r["lost"].values())
             print(
-                f"{sources:<10} {r['sent']:>11} {r['sent'] / r['seconds']:>10.0f} {r['dropped']:>12} {lost:>14} {r['ring']:>10} {r['wrong']:>16}"
+                f"{sources:<10} {r['sent']:>11} {r['sent'] / r['seconds']:>10.0f} {r['dropped']:>12} {lost:>14} {r['ring']:>10} {r['repeated']:>11} {r['wrong']:>16}"
                 f" {r['records']:>8} {r['cpu']:>7.2f} {r['cpu'] / r['sent'] * 1e6:>12.2f} {r['memory']:>5.0f}", flush=True,
             )  # fmt: skip
             for fault in faults(r, sources):

@@ -444,6 +444,11 @@ def test_other_readers():
             lib.equal(text.count(line), len(WANTED), f"Wireshark: {line}")
         mine = [row for row in rows if row.get("dst_port") == DENIED]
         lib.equal(len(mine), 8, "nfdump's records of refused TCP and UDP")
+        lib.equal({row["in_packets"] for row in mine}, {FRAMES}, "packets in nfdump's records")
+        version = tuple(map(int, re.search(r"(\d+)\.(\d+)\.(\d+)", lib.run(["nfdump", "-V"])[1]).groups()))
+        # Before 1.7.2 nothing in an IPFIX record makes nfdump show a refusal: docs/design.md.
+        shown = STATUS[DROP] if version >= (1, 7, 2) else 0
+        lib.equal({row["fwd_status"] for row in mine}, {shown}, f"nfdump {version}: forwarding status")
 
 
 if __name__ == "__main__":

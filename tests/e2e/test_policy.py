@@ -274,7 +274,7 @@ def test_killed_apply_leaves_one_policy_or_the_other():
             whole.append(listing(ns))
         lib.check(None not in whole and whole[0] != whole[1], "two policies")
         seen = [0, 0]
-        for n in range(int(os.environ.get("WEIR_KILLS", "12"))):
+        for n in range(int(os.environ.get("WEIR_KILLS", "8"))):
             runs = lab.start([lib.WEIR, "policy", "apply", paths[n % 2]], ns, NO_SESSION)
             time.sleep(chance.uniform(0, took * 1.2))
             if n % 4 < 2:  # with nft, if it runs by then

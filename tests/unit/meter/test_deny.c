@@ -305,6 +305,43 @@ static void test_interim_records(void **state)
 	harness_free(h);
 }
 
+/* Told when the interface has long shown later frames: this one it did not show and will not, so nothing is
+ * owed, and the next frame of the flow is counted. */
+static void test_refused_late(void **state)
+{
+	static const struct {
+		const char *what;
+		int64_t shown_ns; /* the latest frame that the interface has shown, after the refused one */
+		uint16_t point;   /* … where */
+		bool seen;        /* it has shown the refused one too */
+		uint64_t late, packets;
+	} cases[] = {
+		{"late", 2 * PASSED_NS, 0, false, 1, 1},
+		{"just in time", PASSED_NS, 0, false, 0, 0},
+		{"shown before", -PASSED_NS, 0, false, 0, 0},
+		{"of another interface", 2 * PASSED_NS, 1, false, 0, 0},
+		{"seen, told late", 2 * PASSED_NS, 0, true, 0, 1},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		const int64_t time = 100 * NS_PER_S;
+		struct harness *h = deny_harness(&default_options, 10);
+
+		if (cases[i].seen)
+			see(h, udp_key(1), time, 100);
+		h->meter->seen_until[cases[i].point] = time + cases[i].shown_ns;
+		deny(h, udp_key(1), time, 100, RULE_A, 1);
+		see(h, udp_key(1), time + 3 * PASSED_NS, 100);
+		if (harness_statistics(h).denied_late != cases[i].late)
+			fail_msg("%s: %lu late", cases[i].what, harness_statistics(h).denied_late);
+		meter_flush(h->meter);
+		expect(h, cases[i].what, false,
+		       (struct sum){cases[i].packets, cases[i].packets, cases[i].packets * 100});
+		expect(h, cases[i].what, true, (struct sum){1, 1, 100, 1, 100});
+		harness_free(h);
+	}
+}
+
 static void test_every_packet_a_flow(void **state)
 {
 	struct meter_options options = default_options;
@@ -393,6 +430,7 @@ int main(void)
 		cmocka_unit_test(test_two_rules_tell_of_one_frame),
 		cmocka_unit_test(test_equal_frames),
 		cmocka_unit_test(test_interim_records),
+		cmocka_unit_test(test_refused_late),
 		cmocka_unit_test(test_every_packet_a_flow),
 		cmocka_unit_test(test_fragments),
 		cmocka_unit_test(test_frames_from_a_source),

@@ -62,6 +62,9 @@ if grep -q 'refused frames are told of by kfree_skb' /tmp/a.log; then
 else
 	skip "drop reasons" "$(grep kfree_skb /tmp/a.log)"
 fi
+# Frames from an address that is not the peer's have no flow; the interface's counter is told by an options record.
+told=$(sed -n '/"scope":{"observationPointId":1,"flowDirection":0}/s/.*"droppedPacketTotalCount":\([0-9]*\).*/\1/p' /tmp/a.flows | tail -n 1)
+equal "frames from an address that is not the peer's, by the options record" "$after" "${told:-none}"
 equal "nothing from 10.77.0.77 got through" 0 "$(sum /tmp/a.flows records sourceIPv4Address=10.77.0.77)"
 [ "$failed" = 0 ] || show /tmp/a.log /tmp/a.flows
 finish
