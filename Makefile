@@ -35,6 +35,7 @@ bench:
 	tests/bench/run.py build-bench
 	tests/bench/collect.py build-bench
 	tests/bench/denied.py build-bench
+	python3 tests/bench/export.py build-bench
 	tests/bench/query.py build-bench
 
 # Kills, errors of system calls, full files and power cuts, all of them; as root in something like an hour.

@@ -260,8 +260,10 @@ def judge(status, folder):
     return 1
 
 
-def find_programs():
+def find_programs(script):
     programs = {"weir": os.environ["WEIR"], "observe_live": os.environ["OBSERVE_LIVE"], "helper": os.environ["VM_HELPER"]}
+    if script == "collect":
+        programs["weir-collect.so"] = os.environ["WEIR_COLLECT"]
     if b"__asan_init" in Path(programs["weir"]).read_bytes():
         raise Skip("this build has a sanitizer in it, which is too slow and too large for the guest")
     for tool in ["busybox", *TOOLS]:
@@ -280,7 +282,7 @@ def main(package, script):
     for tool in ("qemu-system-x86_64", "apt-get", "dpkg-deb", "depmod", "ldd"):
         if not shutil.which(tool):
             raise Skip(f"'{tool}' is not installed; scripts/setup --test does that on Debian")
-    programs = find_programs()
+    programs = find_programs(script)
     vmlinuz, modules = find_kernel(package)
     with tempfile.TemporaryDirectory(prefix="weir-vm-") as name:
         folder = Path(name)
