@@ -68,6 +68,13 @@ export function seriesName(cube: Cube, i: number | null): string {
   return value(k.values[i][0], k.format, k.name) || "(none)";
 }
 
+// Red is for what was refused, and for that alone.
+function hue(name: string, i: number | null, v: Cell, m: string): string | number {
+  if (i === null) return "x";
+  if (name === "denied") return v ? "d0" : 0;
+  return m === "denied" || name.startsWith("denial") || name === "rule" ? `d${i % 4}` : i % 8;
+}
+
 interface Bucket { t: number; parts: number[]; sum: number; lost: number; unheard: boolean }
 
 function buckets(view: View, cube: Cube, m: string): { list: Bucket[]; series: (number | null)[]; sums: number[] } {
@@ -171,7 +178,7 @@ export function Timeline({ view, cube, s, title, name = "timeline", small = fals
                 if (!v) return null;
                 const h = Math.max(0.8, (v / max) * (plot - 6));
                 y -= h;
-                return <rect class={`s s${j === null ? "x" : (m === "denied" || k?.name === "denied" || k?.name.startsWith("denial") || k?.name === "rule") ? `d${j % 4}` : j % 8}`} x={i * w + w * 0.06} width={w * 0.88} y={y} height={h} />;
+                return <rect class={`s s${hue(k?.name ?? "", j, j === null ? null : k?.values[j]?.[0] ?? null, m)}`} x={i * w + w * 0.06} width={w * 0.88} y={y} height={h} />;
               })}
             </g>
           );
@@ -184,7 +191,7 @@ export function Timeline({ view, cube, s, title, name = "timeline", small = fals
         <ul class="legend">
           {series.map((i) => (
             <li><button type="button" disabled={i === null || !term(k.name, k.values[i!][0], k.format)} title="Show only this" onClick={() => set({ filter: narrow(s.filter, term(k.name, k.values[i!][0], k.format)) })}>
-              <i class={`s${i === null ? "x" : k.name.startsWith("denial") || k.name === "rule" || k.name === "denied" ? `d${i % 4}` : i % 8}`} />{seriesName(cube, i)} <b>{amount(m, sums[i === null ? n : i])}</b>
+              <i class={`s${hue(k.name, i, i === null ? null : k.values[i][0], m)}`} />{seriesName(cube, i)} <b>{amount(m, sums[i === null ? n : i])}</b>
             </button></li>
           ))}
           {hatched ? <li class="key"><Hatch /> records lost, or an exporter not heard</li> : null}

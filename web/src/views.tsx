@@ -137,6 +137,9 @@ function Talk({ v, s }: { v: View; s: State }) {
   );
 }
 
+// Without a rule it was none that dropped it.
+const how = (rule: Cell, code: Cell) => (code !== null && !rule && Number(code) <= 2 ? (Number(code) === 2 ? "rejected" : "dropped") : value(code, "plain", "denialReason"));
+
 const kinds: { [k: number]: string } = { 1: "access rule", 2: "trust requirement" };
 
 function Denied({ v, s }: { v: View; s: State }) {
@@ -159,7 +162,7 @@ function Denied({ v, s }: { v: View; s: State }) {
                   <td><Verdict denied /></td>
                   <td><button type="button" onClick={() => set({ view: "rules" })}>{whyDenied(r[rule], r[code])}</button></td>
                   <td>{kinds[Number(r[kind])] ?? ""}</td>
-                  <td>{cell(r, code)}</td>
+                  <td>{how(r[rule], r[code])}</td>
                   <td><button type="button" onClick={() => to([`src ${r[src]}`])}>{cell(r, src)}</button></td>
                   <td><button type="button" onClick={() => to([`dst ${r[dst]}`])}>{cell(r, dst)}</button></td>
                   <td><button type="button" onClick={() => to([`src ${r[src]}`, `dst ${r[dst]}`, `dstport ${r[port]}`])}>{r[port] === null ? cell(r, proto) : `${cell(r, proto)}/${r[port]}`}</button></td>
@@ -208,7 +211,7 @@ function Rules({ v, s }: { v: View; s: State }) {
               <table class="flows"><thead><tr><th scope="col">rule</th><th scope="col">kind</th><th scope="col">how</th><th scope="col" class="n">flows refused</th></tr></thead>
                 <tbody>{rows.map((r) => (
                   <tr class="denied"><td><button type="button" onClick={() => set({ view: "flows", filter: r[i("denialRuleName")] ? `denialRuleName = "${String(r[i("denialRuleName")]).replace(/"/g, "")}"` : "denied" })}>{whyDenied(r[i("denialRuleName")], r[i("denialReason")])}</button></td>
-                    <td>{kinds[Number(r[i("denialClass")])] ?? ""}</td><td>{value(r[i("denialReason")], "plain", "denialReason")}</td><td class="n">{exact(Number(r[i("flows")]))}</td></tr>
+                    <td>{kinds[Number(r[i("denialClass")])] ?? ""}</td><td>{how(r[i("denialRuleName")], r[i("denialReason")])}</td><td class="n">{exact(Number(r[i("flows")]))}</td></tr>
                 ))}</tbody></table>
             </div>
           ) : <p class="note">No flow was refused in this time.</p>}
