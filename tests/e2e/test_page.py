@@ -29,8 +29,10 @@ def modules():
     for name in ("package.json", "package-lock.json", "browser.mjs"):
         shutil.copyfile(HERE / name, folder / name)
     if not (folder / "node_modules" / "playwright-core").is_dir():
-        done = subprocess.run(["npm", "ci", "--no-fund", "--no-audit", "--ignore-scripts", "--fetch-retries=1"], cwd=folder, capture_output=True, text=True, timeout=300)
-        if done.returncode:
+        command = ["npm", "ci", "--no-fund", "--no-audit", "--ignore-scripts", "--fetch-retries=1"]
+        try:
+            subprocess.run(command, cwd=folder, capture_output=True, timeout=120, check=True)
+        except subprocess.SubprocessError:
             return None
     return folder
 
