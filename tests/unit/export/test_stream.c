@@ -281,7 +281,8 @@ static void test_82_reset_with_records_in_flight(void **state)
 	assert_int_equal(count_seen(c, s.made, 0) + count_seen(c, s.made, 1), s.made); /* never twice */
 	assert_true(unread > 0);
 	assert_in_range(count_seen(c, s.made, 0), 0, unread / RECORD_OCTETS_MIN);
-	assert_in_range(count_seen(c, s.made, 0), 0, stand_statistics(&s, 0).unsure_flows); /* none silently */
+	assert_in_range(count_seen(c, s.made, 0), 0,
+			stand_statistics(&s, 0).unsure_flows); /* none silently */
 	assert_true(c->flows > s.made / 2);
 	stand_free(&s);
 	collector_free(c);
