@@ -175,6 +175,11 @@ def resident(pid):
     return int(m[1]) if m else 0
 
 
+def process_name(pid):
+    with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as f:
+        return f.read().strip()
+
+
 def cpu_seconds(pid):
     with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as f:
         words = f.read().rpartition(")")[2].split()
