@@ -285,9 +285,8 @@ def test_what_is_refused():
     with lib.Lab() as lab:
         store = lab.path("s")
         for words, status, text in (
-            (["-l", "Tls/127.0.0.1:4740"], 2, "Tls is not supported yet"),
-            (["-l", "Dtls/127.0.0.1"], 2, "Dtls is not supported yet"),
-            (["-l", "Sctp/127.0.0.1"], 2, "Sctp is not supported yet"),
+            (["-l", "Tls/127.0.0.1:4740"], 2, "no Tls.Certificate"),
+            (["-l", "Dtls/127.0.0.1"], 2, "no Tls.Certificate"),
             (["-l", "Foo/127.0.0.1"], 2, "unknown transport"),
             (["-l", "127.0.0.1"], 2, "allowed"),
             (["-l", "Udp/127.0.0.1:99999"], 2, "port"),
