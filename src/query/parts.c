@@ -238,6 +238,26 @@ static enum status put_list(const struct part *p)
 	return s == OK ? put_asked(p, &ask) : s;
 }
 
+/* Every column of the result, under its own name. Lets go of the result. */
+static enum status put_whole(const struct part *p, duckdb_result *result)
+{
+	struct reply *r = p->reply;
+	const uint32_t count = (uint32_t)duckdb_column_count(result);
+
+	text_string(&r->text, "{\"columns\":[");
+	for (uint32_t i = 0; i < count; i++) {
+		const char *name = duckdb_column_name(result, i);
+
+		text_string(&r->text, i ? "," : "");
+		value_print_string(&r->text, span_of(name ? name : "", strlen(name ? name : "")));
+	}
+	text_char(&r->text, ']');
+	const enum status s = reply_rows(r, "rows", result, NULL, 0, NULL, p->err);
+
+	text_char(&r->text, '}');
+	return s;
+}
+
 /* Whole records, as objects of what is there. */
 static enum status put_raw(const struct part *p)
 {
@@ -254,20 +274,8 @@ static enum status put_raw(const struct part *p)
 	sql_format(&sql, " LIMIT %" PRId64, question_number(r->question, p->name, "limit", 1, 1, 20));
 	if (!sql.failed)
 		s = engine_select(&r->engine, sql.text, &result, p->err);
-	if (s == OK) {
-		const uint32_t count = (uint32_t)duckdb_column_count(&result);
-
-		text_string(&r->text, "{\"columns\":[");
-		for (uint32_t i = 0; i < count; i++) {
-			const char *name = duckdb_column_name(&result, i);
-
-			text_string(&r->text, i ? "," : "");
-			value_print_string(&r->text, span_of(name ? name : "", strlen(name ? name : "")));
-		}
-		text_char(&r->text, ']');
-		s = reply_rows(r, "rows", &result, NULL, 0, NULL, p->err);
-		text_char(&r->text, '}');
-	}
+	if (s == OK)
+		s = put_whole(p, &result);
 	sql_fini(&sql);
 	return s;
 }
@@ -352,20 +360,8 @@ static enum status put_rules(const struct part *p)
 		s = error_set(p->err, ERR_MEMORY, "no memory");
 	if (s == OK)
 		s = engine_select(&r->engine, sql.text, &result, p->err);
-	if (s == OK) {
-		const uint32_t count = (uint32_t)duckdb_column_count(&result);
-
-		text_string(&r->text, "{\"columns\":[");
-		for (uint32_t i = 0; i < count; i++) {
-			const char *name = duckdb_column_name(&result, i);
-
-			text_string(&r->text, i ? "," : "");
-			value_print_string(&r->text, span_of(name ? name : "", strlen(name ? name : "")));
-		}
-		text_char(&r->text, ']');
-		s = reply_rows(r, "rows", &result, NULL, 0, NULL, p->err);
-		text_char(&r->text, '}');
-	}
+	if (s == OK)
+		s = put_whole(p, &result);
 	sql_fini(&sql);
 	schema_fini(&schema);
 	return s;

@@ -59,7 +59,10 @@ static void settle(struct parquet_column *c, enum cell_kind kind)
 {
 	c->converted = CONVERTED_NONE;
 	switch (kind) {
-	case CELL_UNSIGNED: c->converted = CONVERTED_UINT64; /* fall through */
+	case CELL_UNSIGNED:
+		c->type = TYPE_INT64;
+		c->converted = CONVERTED_UINT64;
+		break;
 	case CELL_SIGNED:
 	case CELL_BIG: c->type = TYPE_INT64; break;
 	case CELL_REAL: c->type = TYPE_DOUBLE; break;

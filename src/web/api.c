@@ -17,7 +17,7 @@
 #include "query/question.h"
 #include "query/worker.h"
 
-static const char prefix[] = "/api/v1/";
+enum { PREFIX = sizeof "/api/v1/" - 1 }; /* of every path here */
 
 static void fail(struct web_answer *out, unsigned status, const char *kind, const char *text)
 {
@@ -47,7 +47,7 @@ static bool add(char *octets, size_t *used, const char *text)
 static size_t write_question(const struct web_request *r, char *octets)
 {
 	size_t used = 0;
-	bool good = add(octets, &used, r->path + sizeof prefix - 1);
+	bool good = add(octets, &used, r->path + PREFIX);
 
 	for (unsigned i = 0; good && i < r->count; i++)
 		good = add(octets, &used, r->words[i].name) && add(octets, &used, r->words[i].value);
@@ -283,7 +283,7 @@ static void get_status(const struct api *api, struct web_answer *out)
 
 void api_get(const struct api *api, const struct web_request *r, struct web_answer *out)
 {
-	const char *path = r->path + sizeof prefix - 1;
+	const char *path = r->path + PREFIX;
 
 	out->type = "application/json; charset=utf-8";
 	if (strcmp(path, "words") == 0)
