@@ -64,6 +64,9 @@ struct nft_trace {
 
 /* ---- frames and rules ---- */
 
+/* The kernel makes the number of a frame from its address, flow and interface: frames of one flow, one after
+ * the other, have the same. The header comes with the first event in each chain of a hook, so a new one is
+ * kept. */
 static void remember(struct nft_trace *s, const struct nft_event *e)
 {
 	struct traced *f = &s->frame[e->id % FRAMES_MAX];
@@ -73,7 +76,7 @@ static void remember(struct nft_trace *s, const struct nft_event *e)
 		*f = (struct traced){.id = e->id};
 	f->in = e->in ? e->in : f->in;
 	f->out = e->out ? e->out : f->out;
-	if (!e->network || f->length > 0)
+	if (!e->network)
 		return;
 	memcpy(f->header, e->network, n);
 	f->length = n;
@@ -81,6 +84,11 @@ static void remember(struct nft_trace *s, const struct nft_event *e)
 	if (e->transport)
 		memcpy(f->header + f->length, e->transport, n);
 	f->length += e->transport ? n : 0;
+}
+
+static void forget(struct nft_trace *s, uint32_t id)
+{
+	s->frame[id % FRAMES_MAX] = (struct traced){0};
 }
 
 static void describe(struct nft_trace *s, struct rule *r, const struct nft_event *e)
@@ -190,6 +198,7 @@ static void take(struct nft_trace *s, const struct nlmsghdr *h, struct packet_ba
 		return;
 	if (e.verdict == NF_DROP) {
 		add_refused(s, &e, batch, now);
+		forget(s, e.id);
 	} else if (e.verdict == NF_ACCEPT && e.type == NFT_TRACETYPE_RULE) {
 		count_hit(s, &e);
 	}

@@ -343,6 +343,27 @@ def test_all_sources():
             lib.equal(json.loads(probe.output())["denied"]["repeatedReports"], 2 * len(WANTED) * FRAMES, "repeated reports")
 
 
+def test_trace_numbers():
+    """The kernel numbers traced frames by address and flow: one after the other they have the same number."""
+    lib.need("nft")
+    count = 40
+    with lib.Lab() as lab:
+        ns = lab.namespace("same")
+        sink = lib.UdpSink(lab, ns)
+        with lib.Tun(ns, "wtun") as tun:
+            tun.up("10.9.0.1/24", "fd09::1/64")
+            netbird(ns)
+            probe = start(lab, ns, sink.spec(), TraceRules=True)
+            lib.wait_for("our rules", lambda: "nftrace" in ns.run("nft", "list", "ruleset")[1])
+            for number in range(count):
+                tun.deliver(distinct(lib.udp(THERE[4], 4000, HERE[4], DENIED, b"question"), number))
+                time.sleep(0.005)
+            time.sleep(0.3)
+            probe.stop()
+            lib.equal([f["droppedPacketDeltaCount"] for f in ours(sink.flows())], [count], "refused frames")
+            lib.equal(json.loads(probe.output())["denied"]["repeatedReports"], count, "repeated reports")
+
+
 def test_killed():
     """SIGKILL: the kernel takes our table away."""
     lib.need("nft")
