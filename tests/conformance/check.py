@@ -22,7 +22,8 @@ REASONS = ("does not apply: ", "not met: ")
 
 HEAD = """# Conformance
 
-What the RFCs ask of an Exporting Process (and of both sides), point by point; A is RFC 7011, B RFC 5103, C RFC 5610, D RFC 5655.
+What the RFCs ask of an Exporting Process (and of both sides), point by point; A is RFC 7011, B RFC 5103, C RFC 5610, D RFC 5655;
+G are the tests of RFC 5471, as RFC 7011 has changed what they expect: both sides of weir, and libfixbuf, tshark and nfcapd as readers.
 Made by `make conformance` from `tests/conformance/points.csv` and what the named tests said; the
 test `lint/conformance` holds that each of them is there. *skipped* stands where the machine of that run lacked something.
 

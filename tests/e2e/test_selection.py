@@ -3,10 +3,11 @@
 import collections
 import json
 
+import export_lib
 import lib
 from collect_lib import Collector
 
-START = 1_700_000_000
+START = export_lib.START
 
 
 def capture(lab, count=1000, flows=10, link=lib.LINK_RAW, gap=0.001):
@@ -17,18 +18,6 @@ def capture(lab, count=1000, flows=10, link=lib.LINK_RAW, gap=0.001):
     if link == 1:
         packets = [(t, bytes.fromhex("020000000002020000000001") + b"\x08\x00" + p) for t, p in packets]
     return lib.write_pcap(lab.path(lab.unique("in") + ".pcap"), packets, link)
-
-
-def profile(lab, **properties):
-    return lib.Path(lab.write(lab.unique("p") + ".json", json.dumps({"FlowMetadata": properties})))
-
-
-def meter(lab, path, **properties):
-    """(flow records, options records, counters) of a capture file."""
-    out = lab.path(lab.unique("out") + ".ipfix")
-    _, told, _ = lib.run([lib.WEIR, "probe", "--stats", "-p", profile(lab, **properties), "-r", path, "-w", out])
-    records = lib.dump(out)
-    return lib.flows(records), [r for r in records if "scope" in r], json.loads(told)
 
 
 def packets_of(records):
@@ -44,7 +33,7 @@ def last(options, element, **scope):
 
 def test_without_a_chain_nothing_is_said():
     with lib.Lab() as lab:
-        records, options, told = meter(lab, capture(lab))
+        records, options, told, *_ = export_lib.meter(lab, capture(lab))
         lib.equal(packets_of(records), 1000, "packets")
         lib.check(all("selectorId" not in r for r in records), "no selector in records")
         lib.check(all("selectorAlgorithm" not in r and "selectionSequenceId" not in r["scope"] for r in options), "no selector told of")
@@ -54,7 +43,7 @@ def test_without_a_chain_nothing_is_said():
 def test_systematic_count_based():
     with lib.Lab() as lab:
         path = capture(lab)
-        records, options, told = meter(lab, path, Selection=["Count/3/10"])
+        records, options, told, *_ = export_lib.meter(lab, path, Selection=["Count/3/10"])
         lib.equal(packets_of(records), 300, "three of ten packets")
         ports = collections.Counter({r["destinationTransportPort"]: r["packetDeltaCount"] for r in records})
         lib.equal(ports, {5000: 100, 5001: 100, 5002: 100}, "the first three of each ten")
@@ -71,7 +60,7 @@ def test_systematic_count_based():
 
 def test_systematic_time_based():
     with lib.Lab() as lab:
-        records, options, _ = meter(lab, capture(lab), Selection=["Time/20/100"])
+        records, options, *_ = export_lib.meter(lab, capture(lab), Selection=["Time/20/100"])
         lib.equal(packets_of(records), 200, "what came in 20 of each 100 ms")
         one = last(options, "samplingTimeInterval")
         lib.equal((one["selectorAlgorithm"], one["samplingTimeInterval"], one["samplingTimeSpace"]), (2, 20_000, 80_000), "microseconds")
@@ -82,7 +71,7 @@ def test_random_n_out_of_n():
         path = capture(lab)
         seen = set()
         for _ in range(3):
-            records, options, _ = meter(lab, path, Selection=["Random/1/10"])
+            records, options, *_ = export_lib.meter(lab, path, Selection=["Random/1/10"])
             lib.equal(packets_of(records), 100, "exactly one of each ten")
             seen.add(tuple(sorted((r["destinationTransportPort"], r["packetDeltaCount"]) for r in records)))
         lib.check(len(seen) > 1, "another choice each time")
@@ -93,7 +82,7 @@ def test_random_n_out_of_n():
 
 def test_uniform_probabilistic():
     with lib.Lab() as lab:
-        records, options, _ = meter(lab, capture(lab, 4000), Selection=["Probability/0.25"])
+        records, options, *_ = export_lib.meter(lab, capture(lab, 4000), Selection=["Probability/0.25"])
         # 1000 expected, 27 standard deviation: eight of them.
         lib.check(780 < packets_of(records) < 1220, f"about a quarter: {packets_of(records)}")
         one = last(options, "samplingProbability")
@@ -103,13 +92,13 @@ def test_uniform_probabilistic():
 def test_filter_on_any_link():
     with lib.Lab() as lab:
         for link in (lib.LINK_RAW, 1):
-            records, options, _ = meter(lab, capture(lab, link=link), Selection=["Filter/udp dst port 5003 or port 5004"])
+            records, options, *_ = export_lib.meter(lab, capture(lab, link=link), Selection=["Filter/udp dst port 5003 or port 5004"])
             lib.equal({r["destinationTransportPort"]: r["packetDeltaCount"] for r in records}, {5003: 100, 5004: 100}, "filtered")
             one = last(options, "selectorName")
             lib.equal((one["selectorAlgorithm"], one["selectorName"]), (5, "udp dst port 5003 or port 5004"), "the filter is told of")
-        records, _, _ = meter(lab, capture(lab, link=1), Selection=["Filter/ether src 02:00:00:00:00:01"])
+        records, *_ = export_lib.meter(lab, capture(lab, link=1), Selection=["Filter/ether src 02:00:00:00:00:01"])
         lib.equal(packets_of(records), 1000, "an Ethernet address on Ethernet")
-        records, _, _ = meter(lab, capture(lab), Selection=["Filter/ether src 02:00:00:00:00:01"])
+        records, *_ = export_lib.meter(lab, capture(lab), Selection=["Filter/ether src 02:00:00:00:00:01"])
         lib.equal(packets_of(records), 0, "an Ethernet address where there is no Ethernet")
 
 
@@ -117,13 +106,13 @@ def test_order_of_the_chain():
     """A filter before a sampler is another thing than behind it."""
     with lib.Lab() as lab:
         path = capture(lab)
-        first, options, _ = meter(lab, path, Selection=["Filter/port 5003", "Count/1/10"])
+        first, options, *_ = export_lib.meter(lab, path, Selection=["Filter/port 5003", "Count/1/10"])
         lib.equal(packets_of(first), 10, "one in ten of what the filter leaves")
         rows = [r for r in options if "selectorIdTotalPktsObserved" in r][-2:]
         lib.equal([(r["scope"]["selectorId"], r["selectorIdTotalPktsObserved"], r["selectorIdTotalPktsSelected"]) for r in rows],
                   [(1, 1000, 100), (2, 100, 10)], "each one's counters")  # fmt: skip
         lib.equal({r["selectorId"] for r in first}, {2}, "records name what samples")
-        second, _, _ = meter(lab, path, Selection=["Count/1/10", "Filter/port 5003"])
+        second, *_ = export_lib.meter(lab, path, Selection=["Count/1/10", "Filter/port 5003"])
         lib.equal(packets_of(second), 0, "of every tenth packet none is of the flow")
 
 
@@ -135,7 +124,7 @@ def test_a_point_with_a_chain_of_its_own():
             one.up("10.8.0.1/24")
             two.up("10.9.0.1/24")
             sink = lib.UdpSink(lab, ns)
-            path = profile(lab, IpFixCollectors=[sink.spec()], Selection=["Filter/udp"],
+            path = export_lib.profile(lab, IpFixCollectors=[sink.spec()], Selection=["Filter/udp"],
                            ObservationPoints=[{"Name": "tun0", "Selection": ["Filter/udp", "Count/1/4"]}, "tun1"])  # fmt: skip
             probe = lab.probe(ns, [], "-p", path)
             lib.wait_for("both are observed", lambda: packet_sockets(ns, ["tun0", "tun1"]), 20)
@@ -169,7 +158,7 @@ def test_collector_scales_what_was_sampled():
         path = capture(lab, 1000, 1)
         collector = Collector(lab)
         for domain, (chain, _, _) in enumerate(chains, 1):
-            settings = profile(lab, Selection=chain, ObservationDomainId=domain)
+            settings = export_lib.profile(lab, Selection=chain, ObservationDomainId=domain)
             lib.run([lib.WEIR, "probe", "-q", "-p", settings, "-r", path, "-c", f"Tcp/127.0.0.1:{collector.port}"])
         rows = lib.wait_for("the records are stored", lambda: answer(collector.store, len(chains)), 60)
         expected = {domain: [packets, scaled, packets * 100] for domain, (_, packets, scaled) in enumerate(chains, 1)}
@@ -198,7 +187,7 @@ def test_bad_chains_are_refused():
             (["Filter/udp and"], "udp and"),
             (["Count/1/2"] * 5, "at most 4"),
         ):
-            status, _, said = lib.run([lib.WEIR, "check", profile(lab, Selection=chain)], expected=None)
+            status, _, said = lib.run([lib.WEIR, "check", export_lib.profile(lab, Selection=chain)], expected=None)
             lib.equal(status, 2, f"exit status for {chain}: {said}")
             lib.check(words in said and "Selection" in said, f"{chain}: {said}")
 
@@ -216,7 +205,7 @@ def test_refused_frames_are_never_left_out():
                 raise lib.Skip(f"no nftables: {said}")
             ns.run("nft", 'add rule inet t in udp dport 2000 log prefix "acl:no" group 5 drop')
             sink = lib.UdpSink(lab, ns)
-            path = profile(lab, IpFixCollectors=[sink.spec()], Selection=["Count/1/4"], NflogGroups=[5])
+            path = export_lib.profile(lab, IpFixCollectors=[sink.spec()], Selection=["Count/1/4"], NflogGroups=[5])
             probe = lab.probe(ns, ["tun0"], "-p", path)
             for n in range(40):
                 tun.deliver(lib.udp("10.8.0.2", 1000, "10.8.0.1", 2000, b"x"))
