@@ -1,4 +1,4 @@
-"""Packets that are chosen, and what the collector is told of it: RFC 5470 5.2, RFC 5475, RFC 5476 6.5."""
+"""Packets and records that are chosen, and what the collector is told of it: RFC 5470 5.2 and 5.5, RFC 5475, RFC 5476 6.5."""
 
 import collections
 import json
@@ -215,6 +215,80 @@ def test_refused_frames_are_never_left_out():
             lib.equal(packets_of(refused), 40, "every refused packet")
             others = [r for r in ingress(sink) if "firewallEvent" not in r]
             lib.equal(packets_of(others), 0, f"packets that were let through: {others}")
+
+
+# Records at export: RFC 5470 5.5, RFC 7014
+
+
+def test_records_by_match():
+    with lib.Lab() as lab:
+        path = capture(lab)
+        for expression, ports in (
+            ("destinationTransportPort=5003,5004", [5003, 5004]),
+            ("destinationTransportPort>5007", [5008, 5009]),
+            ("sourceIPv4Address!=10.1.0.0/16", []),
+            ("sourceIPv4Address=10.1.0.1", list(range(5000, 5010))),
+        ):
+            m = export_lib.meter(lab, path, RecordSelection=[f"Match/{expression}"])
+            lib.equal(sorted(r["destinationTransportPort"] for r in m.flows), ports, expression)
+            one = last(m.options, "flowSelectorAlgorithm", selectorId=1)
+            lib.equal((one["flowSelectorAlgorithm"], one["selectorName"]), (5, expression), "property match, told of")
+            lib.equal((one["selectorIDTotalFlowsObserved"], one["selectorIDTotalFlowsSelected"]), (10, len(ports)), "observed, selected")
+
+
+def test_every_nth_record():
+    """What is not selected is no loss: the sequence goes by what is exported."""
+    with lib.Lab() as lab:
+        path = capture(lab, flows=100)
+        m = export_lib.meter(lab, path, RecordSelection=["Count/1/4"], ObservationDomainId=7)
+        lib.equal(len(m.flows), 25, "one of four records")
+        one = last(m.options, "samplingFlowInterval")
+        lib.equal((one["flowSelectorAlgorithm"], one["samplingFlowInterval"], one["samplingFlowSpacing"]), (1, 1, 3), "systematic")
+        lib.equal(m.counters["recordSelection"], [{"observationDomainId": 7, "selector": 1, "observed": 100, "selected": 25}], "counters")
+        lib.equal((m.counters["collectors"][0]["flowRecords"], m.counters["collectors"][0]["notSentFlows"]), (25, 0), "exported, not sent")
+        lib.equal(lib.tshark_faults(export_lib.as_capture(lab, m.out)), [], "complaints of Wireshark, sequence included")
+        m = export_lib.meter(lab, path, RecordSelection=["Random/1/10"])
+        lib.equal(len(m.flows), 10, "one of ten at random")
+        one = last(m.options, "flowSelectorAlgorithm")
+        lib.equal((one["flowSelectorAlgorithm"], one["samplingSize"], one["samplingPopulation"]), (3, 1, 10), "random")
+        m = export_lib.meter(lab, path, RecordSelection=["Probability/1"])
+        lib.equal((len(m.flows), last(m.options, "flowSelectorAlgorithm")["samplingProbability"]), (100, 1), "uniform")
+
+
+def test_records_behind_packets():
+    """Both chains at once: selectors of records have numbers behind those of packets."""
+    with lib.Lab() as lab:
+        m = export_lib.meter(lab, capture(lab), Selection=["Filter/udp", "Count/1/2"], RecordSelection=["Match/packetDeltaCount>=100", "Count/1/2"])
+        lib.equal([(r["packetDeltaCount"], r["selectorId"]) for r in m.flows], [(100, 2)] * 3, "of five flows every second")
+        told = {r["scope"]["selectorId"]: (r["selectorIDTotalFlowsObserved"], r["selectorIDTotalFlowsSelected"]) for r in m.options if "flowSelectorAlgorithm" in r}
+        lib.equal(told, {3: (5, 5), 4: (5, 3)}, "selectors of records")
+        plain = export_lib.meter(lab, capture(lab))
+        lib.check(not any("flowSelectorAlgorithm" in r for r in plain.options) and "recordSelection" not in plain.counters, "nothing is said where nothing is selected")
+
+
+def test_collector_does_not_scale_by_records():
+    """Packets of a record that was selected are all of its packets."""
+    with lib.Lab() as lab:
+        collector = Collector(lab)
+        settings = export_lib.profile(lab, RecordSelection=["Random/1/10"], ObservationDomainId=1)
+        lib.run([lib.WEIR, "probe", "-q", "-p", settings, "-r", capture(lab), "-c", f"Tcp/127.0.0.1:{collector.port}"])
+        rows = lib.wait_for("the record is stored", lambda: answer(collector.store, 1), 60)
+        lib.check(rows[1] in ([100, 100, 10_000], [100, None, 10_000]), f"packets, what they stand for, octets: {rows}")
+        collector.process.stop()
+
+
+def test_bad_record_chains_are_refused():
+    with lib.Lab() as lab:
+        for chain, words in (
+            (["Time/1/10"], "Match/ELEMENT"),
+            (["Filter/udp"], "Match/ELEMENT"),
+            (["Match/noSuchElement=1"], "noSuchElement"),
+            (["Match/sourceIPv4Address=10.0.0.0/40"], "10.0.0.0/40"),
+            (["Count/1/2"] * 5, "at most 4"),
+        ):
+            status, _, said = lib.run([lib.WEIR, "check", export_lib.profile(lab, RecordSelection=chain)], expected=None)
+            lib.equal(status, 2, f"exit status for {chain}: {said}")
+            lib.check(words in said and "RecordSelection" in said, f"{chain}: {said}")
 
 
 lib.main(globals())
