@@ -1,6 +1,7 @@
 /* A store from outside: what a reader is told when it is empty, older, damaged; what a writer keeps in order.
  */
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -199,6 +200,30 @@ static void a_bit_in_a_page_is_found(void **state)
 	free(b);
 }
 
+/* What cannot be read at the moment is not damaged for that. */
+static void what_cannot_be_opened_now_stays(void **state)
+{
+	struct build *b = malloc(sizeof *b);
+	char *folder = folder_new();
+	struct loader *l = open_loader(folder);
+	struct error err = {0};
+	struct rlimit before, none;
+	uint32_t aside = 1;
+
+	put_partition(l, b, 1, 10, RECEIVED_MS);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	const enum status s = keep_checked(l, true, &aside, &err);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(s, OK);
+	assert_int_equal(aside, 0);
+	assert_int_equal(loader_manifest(l)->partition_count, 1);
+	loader_close(l);
+	folder_free(folder);
+	free(b);
+}
+
 static void small_partitions_are_put_together(void **state)
 {
 	struct build *b = malloc(sizeof *b);
@@ -330,6 +355,7 @@ int main(void)
 		cmocka_unit_test(no_store_and_other_layouts),
 		cmocka_unit_test(damaged_partitions_are_left_out),
 		cmocka_unit_test(a_bit_in_a_page_is_found),
+		cmocka_unit_test(what_cannot_be_opened_now_stays),
 		cmocka_unit_test(small_partitions_are_put_together),
 		cmocka_unit_test(old_partitions_go),
 		cmocka_unit_test(leftovers_are_swept_by_a_writer_only),
