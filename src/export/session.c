@@ -204,12 +204,13 @@ void session_log_outcome(const struct session *s, const struct session_context *
 	const struct session_statistics *c = &s->statistics;
 
 	if (c->not_sent_flows)
+		log_warn(context->log, "collector %s: %llu flow records were not sent", s->endpoint.host,
+			 (unsigned long long)c->not_sent_flows);
+	if (c->unsure_flows)
 		log_warn(context->log,
-			 "collector %s: %llu flow records were not sent, %llu of them perhaps: the "
-			 "collector's "
-			 "system had them, and it may not have read them",
-			 s->endpoint.host, (unsigned long long)c->not_sent_flows,
-			 (unsigned long long)c->unsure_flows);
+			 "collector %s: %llu of them perhaps were: its system had them when the connection "
+			 "ended, and whether it has read them is not known",
+			 s->endpoint.host, (unsigned long long)c->unsure_flows);
 }
 
 static enum status put_template(const struct layout *layout, struct outgoing *out, uint64_t bit)

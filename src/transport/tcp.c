@@ -307,6 +307,15 @@ static void end_connection(struct tcp_transport *t)
 		broken(t, "the collector closed it", 0);
 }
 
+/* Half a message must not look like an end: then a reset. */
+static void reset_if_cut(const struct tcp_transport *t)
+{
+	const struct linger reset = {.l_onoff = 1};
+
+	if (rest_length(t))
+		setsockopt(t->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+}
+
 /* The peer acknowledges or reads. */
 static bool has_moved(struct tcp_transport *t)
 {
@@ -334,6 +343,7 @@ static void serve_finish(struct tcp_transport *t)
 		let_go(t);
 	} else if (now >= t->until) {
 		t->delivery.left = true;
+		reset_if_cut(t);
 		broken(t, "the collector does not close its side", 0);
 	}
 }
@@ -488,12 +498,10 @@ static void tcp_finish(struct transport *transport, int64_t patience_ns)
 		let_go(t);
 }
 
-/* FIN behind the last whole message (RFC 7011 10.4.4). Half a message must not look like an end: then a
- * reset. */
+/* FIN behind the last whole message (RFC 7011 10.4.4). */
 static void tcp_close(struct transport *transport)
 {
 	struct tcp_transport *t = transport ? self(transport) : NULL;
-	const struct linger reset = {.l_onoff = 1};
 
 	if (!t)
 		return;
@@ -502,10 +510,10 @@ static void tcp_close(struct transport *transport)
 		struct pollfd p = {.fd = t->fd, .events = POLLOUT};
 		poll(&p, 1, CLOSE_WAIT_MS);
 	}
-	if (t->fd >= 0 && rest_length(t))
-		setsockopt(t->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-	else if (t->state == TCP_UP)
+	if (t->state == TCP_UP && !rest_length(t))
 		discard_received(t); /* unread octets would turn the FIN into a reset */
+	if (t->fd >= 0)
+		reset_if_cut(t);
 	if (t->fd >= 0)
 		close(t->fd);
 	dial_fini(&t->dial);
