@@ -30,6 +30,7 @@ struct watcher {
 	struct point_table *points;
 	const struct logger *log;
 	uint32_t ring_octets, snap_octets;
+	bool deaf; /* as in source.h */
 	struct interfaces *interfaces;
 	struct exclusions exclusions;
 	int epoll; /* readable when a ring, netlink or the timer has something */
