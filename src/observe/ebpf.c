@@ -21,6 +21,8 @@
 
 #define RETRY_NS NS_PER_S
 
+enum { COUNTERS_MAX = 2 * WATCH_MAX }; /* those that leave are still there */
+
 /* One interface that is counted at. */
 struct counter {
 	struct kernel_cache *cache; /* NULL: not yet, try again */
@@ -43,7 +45,7 @@ struct ebpf {
 	struct point_event event;
 	struct mono_ns taken, retry;
 	uint32_t counters;
-	struct counter counter[WATCH_MAX];
+	struct counter counter[COUNTERS_MAX];
 	const struct counter *at;          /* while collecting */
 	struct counted_queue queue, later; /* later: counted after the swap */
 	struct kernel_cache_statistics closed;
@@ -160,19 +162,30 @@ static void follow_watch(struct ebpf *s, const struct watch *w, bool again)
 {
 	struct counter *c = counter_of(s, w);
 
-	if (!c && (w->gone || w->ring.fd < 0 || s->counters == WATCH_MAX))
+	if (!c)
 		return;
-	if (!c) {
-		c = &s->counter[s->counters++];
-		*c = (struct counter){.ifindex = w->link.ifindex, .link = w->ring.link};
-		again = true;
-	}
 	c->present = true;
 	c->point = (uint16_t)w->point; /* a renamed interface has another one, after the POINT_DOWN of the
 					  first */
 	c->up |= w->told_up;
 	if (!c->cache && again)
 		open_counter(s, c, w->link.name);
+}
+
+/* Before the log says that the interface is observed. */
+static void on_open(void *source, const struct watch *w)
+{
+	struct ebpf *s = source;
+	struct counter *c = &s->counter[s->counters];
+
+	if (s->counters == COUNTERS_MAX)
+		return;
+	s->counters++;
+	*c = (struct counter){.ifindex = w->link.ifindex,
+			      .link = w->ring.link,
+			      .point = (uint16_t)w->point,
+			      .present = true};
+	open_counter(s, c, w->link.name);
 }
 
 /* Those that the watcher has are counted at. */
@@ -341,15 +354,11 @@ static int ebpf_poll_fd(const struct packet_source *source)
 
 /* ---- open ---- */
 
-static void ebpf_close(struct packet_source *source)
+/* All but the watcher. */
+static void end_all(struct ebpf *s)
 {
-	struct ebpf *s = (struct ebpf *)source;
-
-	if (!s)
-		return;
 	while (s->counters > 0)
 		end_counter(s, s->counters - 1);
-	watcher_close(&s->watcher);
 	counted_queue_fini(&s->queue);
 	counted_queue_fini(&s->later);
 	close_fd(&s->timer);
@@ -357,17 +366,25 @@ static void ebpf_close(struct packet_source *source)
 	free(s);
 }
 
+static void ebpf_close(struct packet_source *source)
+{
+	struct ebpf *s = (struct ebpf *)source;
+
+	if (!s)
+		return;
+	watcher_close(&s->watcher);
+	end_all(s);
+}
+
 static enum status open_polling(struct ebpf *s, struct error *err)
 {
 	const struct itimerspec every = {.it_interval.tv_nsec = TAKE_NS, .it_value.tv_nsec = TAKE_NS};
 	struct epoll_event timer = {.events = EPOLLIN, .data.ptr = &s->timer};
-	struct epoll_event watcher = {.events = EPOLLIN, .data.ptr = &s->watcher};
 
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
 	s->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (s->epoll < 0 || s->timer < 0 || timerfd_settime(s->timer, 0, &every, NULL) < 0 ||
-	    epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->timer, &timer) < 0 ||
-	    epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->watcher.epoll, &watcher) < 0)
+	    epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->timer, &timer) < 0)
 		return error_errno(err, "packet source: epoll");
 	return OK;
 }
@@ -375,6 +392,7 @@ static enum status open_polling(struct ebpf *s, struct error *err)
 static enum status ebpf_open(struct packet_source **out, const struct source_options *options,
 			     struct error *err)
 {
+	struct epoll_event watcher = {.events = EPOLLIN};
 	struct source_options deaf = *options;
 	struct ebpf *s = calloc(1, sizeof *s);
 	enum status status;
@@ -383,25 +401,27 @@ static enum status ebpf_open(struct packet_source **out, const struct source_opt
 	if (!s)
 		return error_set(err, ERR_MEMORY, "packet source: no memory");
 	deaf.deaf = true;
+	watcher.data.ptr = &s->watcher;
 	s->base.type = &ebpf_source;
 	s->options = *options;
 	s->epoll = s->timer = -1;
+	s->watcher.on_open = on_open;
+	s->watcher.on_open_arg = s;
+	s->watcher.ring_octets = options->ring_octets ? options->ring_octets : RING_OCTETS_DEFAULT;
 	s->taken = mono_now();
 	status = kernel_cache_check(err);
 	if (status == OK)
+		status = open_polling(s, err);
+	if (status == OK)
 		status = watcher_open(&s->watcher, &deaf, err);
 	if (status != OK) {
-		free(s);
+		end_all(s);
 		return status;
 	}
-	status = open_polling(s, err);
-	if (status == OK) {
-		follow_watches(s);
-		*out = &s->base;
-	} else {
-		ebpf_close(&s->base);
-	}
-	return status;
+	(void)epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->watcher.epoll, &watcher);
+	follow_watches(s);
+	*out = &s->base;
+	return OK;
 }
 
 const struct packet_source_type ebpf_source = {

@@ -89,6 +89,8 @@ static enum status open_ring(struct watcher *s, struct watch *w, struct error *e
 		log_warn(s->log, "packet sockets of this kernel do not tell segment sizes: super-packets "
 				 "count as one packet each");
 	}
+	if (s->on_open)
+		s->on_open(s->on_open_arg, w);
 	return OK;
 }
 
@@ -490,6 +492,8 @@ enum status watcher_open(struct watcher *s, const struct source_options *options
 	enum status status = OK;
 
 	*s = (struct watcher){
+		.on_open = s->on_open,
+		.on_open_arg = s->on_open_arg,
 		.points = options->points,
 		.log = options->log,
 		.ring_octets = options->ring_octets ? options->ring_octets : RING_OCTETS_DEFAULT,

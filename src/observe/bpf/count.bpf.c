@@ -253,7 +253,7 @@ static __always_inline _Bool hand_over_flow(struct cache_control *c, const struc
 static __always_inline _Bool hand_over_frame(struct __sk_buff *skb, struct cache_control *c, _Bool egress)
 {
 	struct cache_event_frame *e = bpf_ringbuf_reserve(&events, sizeof *e, 0);
-	__u32 n = skb->len;
+	__u64 n = skb->len;
 
 	if (!e)
 		return 0;
@@ -264,7 +264,8 @@ static __always_inline _Bool hand_over_frame(struct __sk_buff *skb, struct cache
 	e->length = skb->len;
 	e->egress = egress;
 	e->gso_size = (__u16)skb->gso_size;
-	if (n == 0 || bpf_skb_load_bytes(skb, 0, e->data, n) < 0)
+	barrier_var(n); /* so that the verifier sees both bounds of one and the same value */
+	if (n == 0 || n > FLOW_CACHE_SNAP || bpf_skb_load_bytes(skb, 0, e->data, (__u32)n) < 0)
 		n = 0;
 	e->captured = (__u16)n;
 	bpf_ringbuf_submit(e, wake(c));
