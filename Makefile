@@ -38,6 +38,13 @@ bench:
 	python3 tests/bench/export.py build-bench
 	tests/bench/query.py build-bench
 
+# Live interfaces, weir beside its peers: as root, some minutes.
+bench-live:
+	scripts/setup --bench
+	meson setup build-bench --buildtype=release 2>/dev/null || meson configure build-bench --buildtype=release
+	ninja -C build-bench
+	tests/bench/live.py build-bench
+
 # Kills, errors of system calls, full files and power cuts, all of them; as root in something like an hour.
 faults: SEED ?= 1
 faults:
