@@ -2,7 +2,7 @@
 BUILD ?= build
 WEIR = $(BUILD)/src/cmd/weir
 
-.PHONY: all build demo test conformance bench runs faults fuzz soak install format clean
+.PHONY: all build demo test conformance bench bench-live runs faults fuzz soak install format clean
 all: build
 
 build: $(BUILD)/build.ninja
