@@ -175,7 +175,10 @@ class Meter:
 
     def finish(self):
         """(CPU seconds of all its life, sums at the sink)."""
-        if self.process.poll() is None:
+        if self.process.poll() is None and self.label == "softflowd":  # in the foreground it does not heed signals
+            program = shutil.which("softflowctl", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+            subprocess.run([program, "-c", self.log.parent / "ctl", "shutdown"], check=False, capture_output=True)
+        elif self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGINT if self.label == "pmacctd" else signal.SIGTERM)
         before = os.times()
         try:
