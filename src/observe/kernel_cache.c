@@ -116,15 +116,14 @@ static enum status share_memory(struct kernel_cache *k, struct error *err)
 
 static enum status attach(struct kernel_cache *k, uint32_t ifindex, struct error *err)
 {
-	LIBBPF_OPTS(bpf_link_create_opts, first, .flags = TCX_FIRST);
-	LIBBPF_OPTS(bpf_link_create_opts, last);
+	const struct bpf_link_create_opts first = {.sz = sizeof first, .flags = TCX_FIRST};
 
 	/* In front of programs that may take the packet away, and behind those that may change it. */
 	k->link[0] = bpf_link_create(bpf_program__fd(k->bpf->progs.count_ingress), (int)ifindex,
 				     (enum bpf_attach_type)TCX_INGRESS, &first);
 	if (k->link[0] >= 0)
 		k->link[1] = bpf_link_create(bpf_program__fd(k->bpf->progs.count_egress), (int)ifindex,
-					     (enum bpf_attach_type)TCX_EGRESS, &last);
+					     (enum bpf_attach_type)TCX_EGRESS, NULL);
 	return k->link[1] >= 0 ? OK : refused(errno, "programs at an interface (tcx, Linux 6.6)", err);
 }
 

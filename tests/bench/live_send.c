@@ -82,9 +82,16 @@ static void send_frames(int program, const char *interface, uint64_t packets, ui
 	make_template(frame, octets);
 	for (uint64_t sent = 0; sent < packets;) {
 		const uint64_t left = packets - sent, n = left < TURN ? left : TURN;
-		LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame, .data_size_in = ETHERNET + octets,
-			    .ctx_in = &context, .ctx_size_in = sizeof context, .repeat = (int)n,
-			    .flags = LIVE_FRAMES, .batch_size = BATCH);
+		struct bpf_test_run_opts options = {
+			.sz = sizeof options,
+			.data_in = frame,
+			.data_size_in = ETHERNET + octets,
+			.ctx_in = &context,
+			.ctx_size_in = sizeof context,
+			.repeat = (int)n,
+			.flags = LIVE_FRAMES,
+			.batch_size = BATCH,
+		};
 
 		if (bpf_prog_test_run_opts(program, &options) != 0)
 			fail("live frames");
