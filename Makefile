@@ -2,7 +2,7 @@
 BUILD ?= build
 WEIR = $(BUILD)/src/cmd/weir
 
-.PHONY: all build demo test conformance bench runs faults fuzz soak install format clean
+.PHONY: all build demo test conformance bench tsan runs faults fuzz soak install format clean
 all: build
 
 build: $(BUILD)/build.ninja
@@ -33,10 +33,17 @@ bench:
 	meson setup build-bench --buildtype=release 2>/dev/null || meson configure build-bench --buildtype=release
 	ninja -C build-bench
 	tests/bench/run.py build-bench
+	tests/bench/run.py build-bench --shards 1,2
 	tests/bench/collect.py build-bench
 	tests/bench/denied.py build-bench
 	python3 tests/bench/export.py build-bench
 	tests/bench/query.py build-bench
+
+# Threads that share what they should not: several meters side by side under ThreadSanitizer.
+tsan:
+	[ -e build-tsan/build.ninja ] || meson setup build-tsan -Db_sanitize=thread -Db_lundef=false
+	ninja -C build-tsan src/cmd/weir tests/bench/generate
+	tests/bench/threads.py build-tsan
 
 # Kills, errors of system calls, full files and power cuts, all of them; as root in something like an hour.
 faults: SEED ?= 1
