@@ -103,6 +103,8 @@ static void choose_shards(struct settings *s, const struct logger *log)
 		reason = "interfaces are live";
 	else if (s->selection.count > 0)
 		reason = "packets are selected";
+	else if (s->exporter.records.count > 0)
+		reason = "records are selected";
 	else if (s->nflog_count || s->trace_rules || s->drop_reasons || s->peer_check)
 		reason = "refused frames are told of";
 	if (!reason)
