@@ -2,7 +2,7 @@
 BUILD ?= build
 WEIR = $(BUILD)/src/cmd/weir
 
-.PHONY: all build demo test conformance bench tsan runs faults fuzz soak install format clean
+.PHONY: all build demo test conformance bench bench-live tsan runs faults fuzz soak install format clean
 all: build
 
 build: $(BUILD)/build.ninja
@@ -44,6 +44,13 @@ tsan:
 	[ -e build-tsan/build.ninja ] || meson setup build-tsan -Db_sanitize=thread -Db_lundef=false
 	ninja -C build-tsan src/cmd/weir tests/bench/generate
 	tests/bench/threads.py build-tsan
+
+# Live interfaces, weir beside its peers: as root, some minutes.
+bench-live:
+	scripts/setup --bench
+	meson setup build-bench --buildtype=release 2>/dev/null || meson configure build-bench --buildtype=release
+	ninja -C build-bench
+	tests/bench/live.py build-bench
 
 # Kills, errors of system calls, full files and power cuts, all of them; as root in something like an hour.
 faults: SEED ?= 1
