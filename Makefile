@@ -39,18 +39,18 @@ bench:
 	python3 tests/bench/export.py build-bench
 	tests/bench/query.py build-bench
 
+# Threads that share what they should not: several meters side by side under ThreadSanitizer.
+tsan:
+	[ -e build-tsan/build.ninja ] || meson setup build-tsan -Db_sanitize=thread -Db_lundef=false
+	ninja -C build-tsan src/cmd/weir tests/bench/generate
+	tests/bench/threads.py build-tsan
+
 # Live interfaces, weir beside its peers: as root, some minutes.
 bench-live:
 	scripts/setup --bench
 	meson setup build-bench --buildtype=release 2>/dev/null || meson configure build-bench --buildtype=release
 	ninja -C build-bench
 	tests/bench/live.py build-bench
-
-# Threads that share what they should not: several meters side by side under ThreadSanitizer.
-tsan:
-	[ -e build-tsan/build.ninja ] || meson setup build-tsan -Db_sanitize=thread -Db_lundef=false
-	ninja -C build-tsan src/cmd/weir tests/bench/generate
-	tests/bench/threads.py build-tsan
 
 # Kills, errors of system calls, full files and power cuts, all of them; as root in something like an hour.
 faults: SEED ?= 1

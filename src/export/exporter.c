@@ -349,18 +349,15 @@ static size_t encode(struct exporter *e, const struct layout *layout, const stru
 					      : encode_record(layout, record, out);
 }
 
-/* NULL: there is no room, and the flow was counted as not sent. */
-static uint8_t *find_room(struct exporter *e, uint16_t length, uint64_t packets, uint64_t octets,
-			  uint64_t time_ms)
+/* The ring had no room. NULL: there still is none, and the flow was counted as not sent. */
+static __attribute__((noinline)) uint8_t *find_room(struct exporter *e, uint16_t length, uint64_t packets,
+						    uint64_t octets, uint64_t time_ms)
 {
+	if (e->last.wall.ns == 0) /* not served yet: the best time we know */
+		exporter_set_time(e, e->last.now, (struct wall_ns){(int64_t)time_ms * NS_PER_MS});
+	make_room(e);
 	uint8_t *at = ring_reserve(e->context.ring, length);
 
-	if (!at) {
-		if (e->last.wall.ns == 0) /* not served yet: the best time we know */
-			exporter_set_time(e, e->last.now, (struct wall_ns){(int64_t)time_ms * NS_PER_MS});
-		make_room(e);
-		at = ring_reserve(e->context.ring, length);
-	}
 	for (uint32_t i = 0; !at && i < e->session_count; i++)
 		session_count_lost(e->session[i], &e->context, 1, packets, octets,
 				   exporter_time_of(e, e->session[i])->wall);
@@ -375,9 +372,11 @@ void exporter_put(void *exporter, const struct flow_record *record)
 
 	if (e->context.records && !record_selection_takes(e->context.records, number, record))
 		return;
-	uint8_t *at = find_room(e, layout->record_length, record->packets, record->octets, record->end_ms);
+	uint8_t *at = ring_reserve(e->context.ring, layout->record_length);
 
-	if (!at)
+	if (unlikely(!at))
+		at = find_room(e, layout->record_length, record->packets, record->octets, record->end_ms);
+	if (unlikely(!at))
 		return;
 	const size_t length = encode(e, layout, record, at);
 	ring_commit(e->context.ring, (uint16_t)number, (uint16_t)length, record->packets, record->octets);
@@ -398,9 +397,11 @@ bool exporter_encode(const struct exporter *e, const struct flow_record *record,
 
 void exporter_put_encoded(struct exporter *e, const struct ring_view *record)
 {
-	uint8_t *at = find_room(e, record->length, record->packets, record->octets, 0);
+	uint8_t *at = ring_reserve(e->context.ring, record->length);
 
-	if (!at)
+	if (unlikely(!at))
+		at = find_room(e, record->length, record->packets, record->octets, 0);
+	if (unlikely(!at))
 		return;
 	memcpy(at, record->data, record->length);
 	ring_commit(e->context.ring, record->layout, record->length, record->packets, record->octets);
