@@ -48,7 +48,7 @@ static size_t slot_count(const struct kernel_cache *k)
 static enum status refused(int error, const char *what, struct error *err)
 {
 	if (error == EPERM || error == EACCES)
-		return error_set(err, ERR_PERMISSION, "CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN are needed");
+		return error_set(err, ERR_PERMISSION, "CAP_BPF and CAP_NET_ADMIN are needed");
 	if (error == ENODEV)
 		return AGAIN;
 	return error_set(err, ERR_UNSUPPORTED, "the kernel does not take %s: %s", what, strerror(error));

