@@ -4,6 +4,7 @@ import collections
 import json
 import random
 import re
+import signal
 import socket
 import struct
 import threading
@@ -19,6 +20,16 @@ def profile(lab, capture, **more):
     return lab.write(lab.unique("p") + ".json", json.dumps({"FlowMetadata": settings}))
 
 
+def wait_until_it_heeds_signals(probe):
+    """It tells of its interfaces before."""
+
+    def heeds():
+        caught = re.search(r"^SigCgt:\s*(\w+)", lib.Path(f"/proc/{probe.pid}/status").read_text(encoding="ascii"), re.MULTILINE)
+        return int(caught.group(1), 16) >> (signal.SIGTERM - 1) & 1
+
+    lib.wait_for("SIGTERM is heeded", heeds, 30)
+
+
 class Meter:
     """A probe that writes a file."""
 
@@ -27,11 +38,13 @@ class Meter:
         devices = [w for device in devices for w in ("-i", device)]
         self.probe = lab.weir("probe", *devices, "-p", profile(lab, capture, **more), "--stats", "-w", self.file, *words, netns=ns)
         if capture == "ring":
-            self.probe.expect("interface .*index")
+            self.probe.expect("interface .*index", 30)
+            wait_until_it_heeds_signals(self.probe)
             return
         said = self.probe.expect(rf"packets are counted in the kernel|{CANNOT}", 30)
         if said.group(1):
             raise lib.Skip(f"this kernel does not count: {said.group(1)}")
+        wait_until_it_heeds_signals(self.probe)
 
     def finish(self):
         """(flow records, counters)."""
@@ -262,13 +275,13 @@ def test_what_finds_no_room_is_counted():
         left, right, a, b = pair(lab)
         left.run("ping", "-c", "1", "10.8.0.2")
         kernel = Meter(lab, left, [a], "ebpf", RingSize=65536)
-        kernel.probe.popen.send_signal(19)  # SIGSTOP
+        kernel.probe.popen.send_signal(signal.SIGSTOP)
         sent = 0
         sockets = [left.socket() for _ in range(100)]
         for n in range(30_000):
             sockets[n % 100].sendto(b"x", ("10.8.0.2", 30000 + n % 97))
             sent += 1
-        kernel.probe.popen.send_signal(18)
+        kernel.probe.popen.send_signal(signal.SIGCONT)
         records, told = kernel.finish()
         total = sum(r["packetDeltaCount"] for r in records if r.get("destinationTransportPort", 0) >= 30000)
         lost = told["source"]["droppedPackets"]
@@ -336,7 +349,8 @@ def test_falls_back_to_the_ring():
                 file = lab.path(lab.unique("out") + ".ipfix")
                 probe = lab.weir("probe", "-i", tun.name, "-p", profile(lab, "ebpf", **more), "-w", file, netns=ns)
                 probe.expect(why)
-                probe.expect("interface .*index")
+                probe.expect("interface .*index", 30)
+                wait_until_it_heeds_signals(probe)
                 tun.deliver(lib.udp("10.9.0.2", 6000, "10.9.0.1", 7, b"x"))
                 probe.stop(timeout=60)
                 lib.check(any(r.get("sourceTransportPort") == 6000 for r in lib.flows(lib.dump(file))), f"{why}: the ring meters")
@@ -345,7 +359,8 @@ def test_falls_back_to_the_ring():
                 words = ["setpriv", "--bounding-set", bounds, "--inh-caps", bounds]
                 probe = lab.start([*words, lib.WEIR, "probe", "-i", tun.name, "-p", profile(lab, "ebpf"), "-w", lab.path("f.ipfix")], ns)
                 lib.wait_for("it says why", lambda: re.search(CANNOT, probe.errors()), 30)
-                probe.expect("interface .*index")
+                probe.expect("interface .*index", 30)
+                wait_until_it_heeds_signals(probe)
                 probe.stop(timeout=60)
 
 
