@@ -47,11 +47,13 @@ static size_t slot_count(const struct kernel_cache *k)
 
 static enum status refused(int error, const char *what, struct error *err)
 {
-	if (error == EPERM || error == EACCES)
-		return error_set(err, ERR_PERMISSION, "CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN are needed");
+	if (error == EPERM)
+		return error_set(err, ERR_PERMISSION, "CAP_BPF and CAP_NET_ADMIN are needed");
 	if (error == ENODEV)
 		return AGAIN;
-	return error_set(err, ERR_UNSUPPORTED, "the kernel does not take %s: %s", what, strerror(error));
+	/* EACCES is the verifier's: it does not understand the program. */
+	return error_set(err, ERR_UNSUPPORTED, "the kernel does not take %s (tcx, Linux 6.6): %s", what,
+			 error == EACCES ? "not verified" : strerror(error));
 }
 
 static void size_maps(struct kernel_cache *k, uint32_t octets)
@@ -124,7 +126,7 @@ static enum status attach(struct kernel_cache *k, uint32_t ifindex, struct error
 	if (k->link[0] >= 0)
 		k->link[1] = bpf_link_create(bpf_program__fd(k->bpf->progs.count_egress), (int)ifindex,
 					     (enum bpf_attach_type)TCX_EGRESS, NULL);
-	return k->link[1] >= 0 ? OK : refused(errno, "programs at an interface (tcx, Linux 6.6)", err);
+	return k->link[1] >= 0 ? OK : refused(errno, "programs at an interface", err);
 }
 
 enum status kernel_cache_open(struct kernel_cache **out, const struct kernel_cache_options *options,

@@ -4,6 +4,7 @@ import collections
 import json
 import random
 import re
+import signal
 import socket
 import struct
 import threading
@@ -19,6 +20,16 @@ def profile(lab, capture, **more):
     return lab.write(lab.unique("p") + ".json", json.dumps({"FlowMetadata": settings}))
 
 
+def wait_until_it_heeds_signals(probe):
+    """It tells of its interfaces before."""
+
+    def heeds():
+        caught = re.search(r"^SigCgt:\s*(\w+)", lib.Path(f"/proc/{probe.pid}/status").read_text(encoding="ascii"), re.MULTILINE)
+        return int(caught.group(1), 16) >> (signal.SIGTERM - 1) & 1
+
+    lib.wait_for("SIGTERM is heeded", heeds, 30)
+
+
 class Meter:
     """A probe that writes a file."""
 
@@ -27,11 +38,13 @@ class Meter:
         devices = [w for device in devices for w in ("-i", device)]
         self.probe = lab.weir("probe", *devices, "-p", profile(lab, capture, **more), "--stats", "-w", self.file, *words, netns=ns)
         if capture == "ring":
-            self.probe.expect("interface .*index")
+            self.probe.expect("interface .*index", 30)
+            wait_until_it_heeds_signals(self.probe)
             return
         said = self.probe.expect(rf"packets are counted in the kernel|{CANNOT}", 30)
         if said.group(1):
             raise lib.Skip(f"this kernel does not count: {said.group(1)}")
+        wait_until_it_heeds_signals(self.probe)
 
     def finish(self):
         """(flow records, counters)."""
@@ -225,7 +238,8 @@ def test_nothing_is_lost_while_it_is_taken_out():
     with lib.Lab() as lab:
         left, right, a, b = pair(lab)
         # The smallest caches: nearly every packet displaces another flow.
-        kernel = Meter(lab, right, [b], "ebpf", RingSize=65536 * 16)
+        left.run("ping", "-c", "1", "10.8.0.2")  # neighbours know each other: nothing waits and is given up
+        kernel = Meter(lab, left, [a], "ebpf", RingSize=65536 * 16)  # where nothing can be lost on the way to it
         counts = []
 
         def send(seed):
@@ -248,7 +262,9 @@ def test_nothing_is_lost_while_it_is_taken_out():
         mine = [r for r in records if 20000 <= r.get("destinationTransportPort", 0) < 20100]
         total = sum(r["packetDeltaCount"] for r in mine)
         print(f"{total} packets in {len(mine)} records, lost {told['source']['droppedPackets']}")
-        lib.equal(total + told["source"]["droppedPackets"], sum(counts), "packets metered and counted as lost")
+        lib.check(0 <= total + told["source"]["droppedPackets"] - sum(counts) <= 200, f"packets metered {total} and lost of {sum(counts)}")
+        if told["source"]["droppedPackets"] == 0:
+            lib.equal(total, sum(counts), "packets metered")
         lib.equal(sum(r["octetDeltaCount"] for r in mine), total * 50, "octets")
         lib.equal(len({key(r) for r in mine}), len(mine), "each flow in one record")
 
@@ -257,21 +273,22 @@ def test_what_finds_no_room_is_counted():
     """A reader that stands still: what the ring cannot hold is lost, and known to the packet."""
     with lib.Lab() as lab:
         left, right, a, b = pair(lab)
-        kernel = Meter(lab, right, [b], "ebpf", RingSize=65536)
-        kernel.probe.popen.send_signal(19)  # SIGSTOP
+        left.run("ping", "-c", "1", "10.8.0.2")
+        kernel = Meter(lab, left, [a], "ebpf", RingSize=65536)
+        kernel.probe.popen.send_signal(signal.SIGSTOP)
         sent = 0
         sockets = [left.socket() for _ in range(100)]
         for n in range(30_000):
             sockets[n % 100].sendto(b"x", ("10.8.0.2", 30000 + n % 97))
             sent += 1
-        kernel.probe.popen.send_signal(18)
+        kernel.probe.popen.send_signal(signal.SIGCONT)
         records, told = kernel.finish()
         total = sum(r["packetDeltaCount"] for r in records if r.get("destinationTransportPort", 0) >= 30000)
         lost = told["source"]["droppedPackets"]
         print(f"{sent} sent, {total} metered, {lost} lost")
         lib.check(lost > 0, "nothing was lost")
-        # Frames of the neighbourhood's protocols may be among the lost.
-        lib.check(sent <= total + lost <= sent + 20, f"sent {sent}, metered {total}, lost {lost}")
+        # Answers of the other side (ICMP) and what neighbours say to each other may be among the lost.
+        lib.check(sent <= total + lost <= sent + 200, f"sent {sent}, metered {total}, lost {lost}")
 
 
 def test_interfaces_that_come_and_go():
@@ -332,7 +349,8 @@ def test_falls_back_to_the_ring():
                 file = lab.path(lab.unique("out") + ".ipfix")
                 probe = lab.weir("probe", "-i", tun.name, "-p", profile(lab, "ebpf", **more), "-w", file, netns=ns)
                 probe.expect(why)
-                probe.expect("interface .*index")
+                probe.expect("interface .*index", 30)
+                wait_until_it_heeds_signals(probe)
                 tun.deliver(lib.udp("10.9.0.2", 6000, "10.9.0.1", 7, b"x"))
                 probe.stop(timeout=60)
                 lib.check(any(r.get("sourceTransportPort") == 6000 for r in lib.flows(lib.dump(file))), f"{why}: the ring meters")
@@ -341,7 +359,8 @@ def test_falls_back_to_the_ring():
                 words = ["setpriv", "--bounding-set", bounds, "--inh-caps", bounds]
                 probe = lab.start([*words, lib.WEIR, "probe", "-i", tun.name, "-p", profile(lab, "ebpf"), "-w", lab.path("f.ipfix")], ns)
                 lib.wait_for("it says why", lambda: re.search(CANNOT, probe.errors()), 30)
-                probe.expect("interface .*index")
+                probe.expect("interface .*index", 30)
+                wait_until_it_heeds_signals(probe)
                 probe.stop(timeout=60)
 
 
