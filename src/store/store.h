@@ -61,9 +61,22 @@ MUST_CHECK enum status store_attach_parts(struct store *store, duckdb_connection
 /* The columns of `flows` that records of the last attachment have; borrowed until the next. */
 const struct schema *store_columns(const struct store *store);
 
-/* Append "WITH flows AS (…) ": the records of the last attachment, with those columns that `statement`, which
- * shall follow, names in quotes. */
+/* Append "WITH flows AS NOT MATERIALIZED (…) ": the records of the last attachment, with those columns that
+ * `statement`, which shall follow, names in quotes. */
 void store_flows(const struct store *store, struct sql *out, const char *statement);
+
+/* For who asks for the newest: a part of the last attachment, its tail and those partitions that end last. */
+struct store_newest {
+	uint32_t partitions;
+	int64_t behind_ms; /* all records outside have flowEnd and receiveTime before this */
+};
+
+/* So many of them that they have `records` or more. False: that is no small part of all there are. */
+bool store_newest(const struct store *store, uint64_t records, struct store_newest *out);
+
+/* As store_flows, over that part; NULL: over all. */
+void store_flows_of(const struct store *store, const struct store_newest *part, struct sql *out,
+		    const char *statement);
 
 /* Names and reasons of what the last store_attach left out as damaged: one line each, "" when nothing. */
 const char *store_quarantine_text(const struct store *store);
