@@ -71,6 +71,12 @@ static void refresh(struct session *s, const struct session_context *context, st
 	s->statistics.template_refreshes++;
 }
 
+/* Those that any record may need, but for refused frames. */
+static uint64_t flow_templates(const struct session_context *context)
+{
+	return context->options.forms & FORM_BIFLOW ? FLOW_TEMPLATES : FLOW_TEMPLATES_ALLOWED;
+}
+
 /* A file begins with its templates (RFC 5655), so that a reader has them wherever it looks; its statistics
  * come at the end, when there is something to say. */
 static void start(struct session *s, const struct session_context *context, struct moment t)
@@ -82,7 +88,7 @@ static void start(struct session *s, const struct session_context *context, stru
 	s->due.selection = SELECTION_DONE;
 	s->due.templates |= (PLAIN_OPTIONS & ~ELEMENTS_TEMPLATE) |
 			    selection_kinds(context) << FLOW_LAYOUT_COUNT |
-			    (s->file ? FLOW_TEMPLATES_ALLOWED : 0);
+			    (s->file ? flow_templates(context) : 0);
 	if (s->file)
 		session_interfaces_due(s, context);
 	else

@@ -51,8 +51,8 @@ enum {
 	FORM_ROW(needs, 0, IE_##name, 0, member, octets, FORM_OCTETS, mask)
 #define NUMBER_WITHOUT(excludes, name, member, octets, mask)                                                 \
 	FORM_ROW(0, excludes, IE_##name, 0, member, octets, FORM_NUMBER, mask)
-#define REVERSE_WITH(needs, name, member, octets, mask)                                                      \
-	FORM_ROW(needs, 0, IE_##name, REVERSE_PEN, member, octets, FORM_NUMBER, mask)
+#define REVERSE_WITH(needs, excludes, name, member, octets, mask)                                            \
+	FORM_ROW(needs, excludes, IE_##name, REVERSE_PEN, member, octets, FORM_NUMBER, mask)
 
 /* Of struct denied_record, which begins with a flow record. */
 #define DENIED(name, member, octets, how, number)                                                            \
@@ -97,8 +97,16 @@ static const struct field flow_fields[] = {
 	NUMBER_WITH(FORM_VLAN, vlanId, extra.vlan, 2, ONLY_ALLOWED),
 	NUMBER_WITH(FORM_VLAN, dot1qVlanId, extra.vlan, 2, ONLY_ALLOWED),
 	NUMBER_WITH(FORM_BIFLOW, biflowDirection, biflow_direction, 1, ONLY_ALLOWED),
-	REVERSE_WITH(FORM_BIFLOW, octetDeltaCount, reverse_octets, 8, ONLY_ALLOWED),
-	REVERSE_WITH(FORM_BIFLOW, packetDeltaCount, reverse_packets, 8, ONLY_ALLOWED),
+	REVERSE_WITH(FORM_BIFLOW, 0, octetDeltaCount, reverse_octets, 8, ONLY_ALLOWED),
+	REVERSE_WITH(FORM_BIFLOW, 0, packetDeltaCount, reverse_packets, 8, ONLY_ALLOWED),
+	REVERSE_WITH(FORM_BIFLOW, 0, tcpControlBits, reverse_tcp_flags, 2, ONLY_TCP &ONLY_ALLOWED),
+	REVERSE_WITH(FORM_BIFLOW, FORM_MICROSECONDS, flowStartMilliseconds, reverse_start_ms, 8,
+		     ONLY_ALLOWED),
+	REVERSE_WITH(FORM_BIFLOW, FORM_MICROSECONDS, flowEndMilliseconds, reverse_end_ms, 8, ONLY_ALLOWED),
+	REVERSE_WITH(FORM_BIFLOW | FORM_MICROSECONDS, 0, flowStartMicroseconds, reverse_start_ntp, 8,
+		     ONLY_ALLOWED),
+	REVERSE_WITH(FORM_BIFLOW | FORM_MICROSECONDS, 0, flowEndMicroseconds, reverse_end_ntp, 8,
+		     ONLY_ALLOWED),
 	NUMBER(droppedOctetDeltaCount, dropped_octets, 8, ONLY_DENIED),
 	NUMBER(droppedPacketDeltaCount, dropped_packets, 8, ONLY_DENIED),
 	DENIED(forwardingStatus, forwarding_status, 1, FORM_NUMBER, 0),
@@ -132,10 +140,12 @@ static uint32_t class_of(const struct flow_key *key)
 	}
 }
 
-/* A layout's number, from the outer group to the inner: denied, version, protocol, direction. */
+/* A layout's number, from the outer group to the inner: denied or, among biflows, one way; version, protocol,
+ * direction. */
 uint32_t layout_of(const struct flow_record *r)
 {
-	const uint32_t denied = (r->key.kind & KIND_DENIED) != 0;
+	const uint32_t denied =
+		(r->key.kind & KIND_DENIED) != 0 || (r->biflow_direction && r->reverse_packets == 0);
 	const uint32_t v6 = (r->key.kind & KIND_IPV6) != 0;
 	const uint32_t egress = r->direction == DIRECTION_EGRESS;
 
@@ -224,15 +234,31 @@ static size_t rows_with(struct field *out, uint32_t forms)
 	return n;
 }
 
-void layout_make_flows(struct layout out[static FLOW_LAYOUT_COUNT], uint32_t forms)
+static uint16_t first_template(uint32_t forms)
+{
+	return (uint16_t)(forms ? FORMS_TEMPLATE_FIRST + forms * FORMS_TEMPLATE_STEP : FLOW_TEMPLATE_FIRST);
+}
+
+/* Layouts `from` … `to` - 1 are those that have the numbers from `number` on without biflows. */
+static void make_flows(struct layout *out, uint32_t from, uint32_t to, uint32_t number, uint32_t forms)
 {
 	struct field rows[sizeof flow_fields / sizeof flow_fields[0]];
 	const size_t count = rows_with(rows, forms);
-	const uint32_t first =
-		forms ? FORMS_TEMPLATE_FIRST + forms * FORMS_TEMPLATE_STEP : FLOW_TEMPLATE_FIRST;
 
-	for (uint32_t i = 0; i < FLOW_LAYOUT_COUNT; i++)
-		layout_make(&out[i], (uint16_t)(first + i), 0, rows, count, bits_of(i));
+	for (uint32_t i = from; i < to; i++, number++)
+		layout_make(&out[i], (uint16_t)(first_template(forms) + number), 0, rows, count,
+			    bits_of(number));
+}
+
+/* Biflows and refused frames exclude each other, so that in place of refused flows there are those one way:
+ * in templates without reverse elements (RFC 5103 section 4), which are those of everybody else. */
+void layout_make_flows(struct layout out[static FLOW_LAYOUT_COUNT], uint32_t forms)
+{
+	const bool biflows = forms & FORM_BIFLOW;
+
+	make_flows(out, 0, FLOW_LAYOUT_ALLOWED, 0, forms);
+	make_flows(out, FLOW_LAYOUT_ALLOWED, FLOW_LAYOUT_COUNT, biflows ? 0 : FLOW_LAYOUT_ALLOWED,
+		   biflows ? forms & ~(uint32_t)FORM_BIFLOW : forms);
 }
 
 uint16_t layout_template_set(const struct layout *layout)

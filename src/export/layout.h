@@ -15,7 +15,8 @@ enum {
 	TEMPLATE_RECORD_MAX = 6 + 8 * FIELDS_MAX,
 	FLOW_TEMPLATE_FIRST = 256,
 	FLOW_LAYOUT_ALLOWED = 20, /* {IPv4, IPv6} x {TCP, UDP, ICMP, SCTP, raw} x {ingress, egress} */
-	FLOW_LAYOUT_COUNT = 40,   /* and the same for frames refused by policy */
+	FLOW_LAYOUT_COUNT = 40, /* and the same for frames refused by policy; with FORM_BIFLOW, which excludes
+				   those, for flows without an answer */
 	OPTIONS_TEMPLATE_FIRST = 512,
 	FORMS_TEMPLATE_FIRST = 1024, /* + 64 times the forms + the number of the flow layout */
 };

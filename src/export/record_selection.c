@@ -39,7 +39,7 @@ struct record_selector {
 	uint32_t id;
 	uint64_t threshold; /* probability, of 2^32 */
 	struct match match;
-	struct place place[FLOW_LAYOUT_ALLOWED];
+	struct place place[FLOW_LAYOUT_COUNT];
 	uint64_t observed, selected;
 	uint64_t random;
 	uint32_t position, wanted; /* in the present `of` records; of the rest of them */
@@ -157,11 +157,12 @@ static bool places_of(struct record_selector *s, const struct layout layout[stat
 {
 	bool any = false;
 
-	for (uint32_t n = 0; n < FLOW_LAYOUT_ALLOWED; n++) {
+	for (uint32_t n = 0; n < FLOW_LAYOUT_COUNT; n++) {
 		for (uint32_t i = 0; i < layout[n].field_count; i++) {
 			const struct field *f = &layout[n].field[i];
 
-			if (f->pen || f->element != s->match.ie->id || f->form == FORM_TEXT)
+			if (f->pen || f->element != s->match.ie->id || f->form == FORM_TEXT ||
+			    f->offset + f->size > sizeof(struct flow_record)) /* of refused frames */
 				continue;
 			/* An address may be the beginning of a longer member. */
 			s->place[n] =
@@ -328,7 +329,7 @@ static bool takes(struct record_selector *s, uint32_t number, const struct flow_
 
 bool record_selection_takes(struct record_selection *r, uint32_t number, const struct flow_record *record)
 {
-	if (number >= FLOW_LAYOUT_ALLOWED)
+	if (record->key.kind & KIND_DENIED)
 		return true;
 	for (uint32_t i = 0; i < r->count; i++) {
 		r->of[i].observed++;

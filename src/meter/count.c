@@ -182,6 +182,25 @@ static void note_packet(struct flow_extra *e, const struct packet_extra *now, bo
 		e->ttl_most = now->ttl;
 }
 
+static void note_forward(struct flow_extra *e, int64_t time)
+{
+	if (e->forward_last == 0 || time < e->forward_first)
+		e->forward_first = time;
+	if (time > e->forward_last)
+		e->forward_last = time;
+}
+
+static void note_reverse(struct flow_extra *e, const struct packet_facts *facts, int64_t time)
+{
+	if (e->reverse_packets == 0 || time < e->reverse_first)
+		e->reverse_first = time;
+	if (e->reverse_packets == 0 || time > e->reverse_last)
+		e->reverse_last = time;
+	e->reverse_octets += facts->octets;
+	e->reverse_packets += facts->packets;
+	e->reverse_tcp_flags |= facts->tcp_flags;
+}
+
 /* A packet of the other direction of an open biflow. False: there is none. */
 static bool count_reverse(struct meter *m, const struct flow_key *key, const struct packet_facts *facts,
 			  int64_t time)
@@ -200,8 +219,7 @@ static bool count_reverse(struct meter *m, const struct flow_key *key, const str
 		hot->state &= (uint16_t)~FLOW_TOLD;
 		hot->last = m->store.cold[flow].first = time;
 	}
-	m->store.extra[flow].reverse_octets += facts->octets;
-	m->store.extra[flow].reverse_packets += facts->packets;
+	note_reverse(&m->store.extra[flow], facts, time);
 	if (time > hot->last)
 		hot->last = time;
 	if (facts->tcp_flags & (TCP_FIN | TCP_RST))
@@ -232,8 +250,10 @@ void meter_count_extra(struct meter *m, const struct packet_extra *extra, const 
 	const uint64_t before = m->flows_numbered;
 	const uint32_t flow = meter_count_flow(m, key, flow_hash(&m->hasher, key), facts, time);
 
-	if (flow != FLOW_NONE)
-		note_packet(&m->store.extra[flow], extra, m->flows_numbered != before);
+	if (flow == FLOW_NONE)
+		return;
+	note_packet(&m->store.extra[flow], extra, m->flows_numbered != before);
+	note_forward(&m->store.extra[flow], time);
 }
 
 /* ---- the loops ---- */

@@ -77,6 +77,8 @@ void meter_interim(struct meter *m, uint32_t flow)
 		e->told_octets += hot->octets;
 		e->told_packets += hot->packets;
 		e->reverse_octets = e->reverse_packets = 0;
+		e->forward_first = e->forward_last = 0;
+		e->reverse_tcp_flags = 0;
 		e->ttl_least = e->ttl_most = 0;
 	}
 	hot->octets = 0;

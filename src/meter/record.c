@@ -26,6 +26,23 @@ static uint64_t ntp_time(const struct meter *m, int64_t time)
 	return (s + epoch_s) << 32 | ((fraction + 2047) >> FRACTION_ZERO_BITS << FRACTION_ZERO_BITS);
 }
 
+/* What came back, and when: those times are apart from those of the source (RFC 5103 section 6.1). */
+static void add_reverse(const struct meter *m, struct flow_record *r, const struct flow_extra *e)
+{
+	enum { INITIATOR = 1 };
+
+	r->biflow_direction = INITIATOR;
+	r->reverse_octets = e->reverse_octets;
+	r->reverse_packets = e->reverse_packets;
+	r->reverse_tcp_flags = e->reverse_tcp_flags;
+	if (e->reverse_packets == 0)
+		return;
+	r->reverse_start_ms = wall_clock_ms(m, e->reverse_first);
+	r->reverse_end_ms = wall_clock_ms(m, e->reverse_last);
+	r->reverse_start_ntp = ntp_time(m, e->reverse_first);
+	r->reverse_end_ntp = ntp_time(m, e->reverse_last);
+}
+
 static void hand_over(struct meter *m, struct flow_record *r, int64_t first, int64_t last)
 {
 	const struct observation_point *point = &m->points->point[r->key.point % POINT_MAX];
@@ -65,18 +82,15 @@ static bool settle(struct meter *m, const struct flow_hot *hot, struct flow_reco
 	return true;
 }
 
-static void add_extra(struct flow_record *r, const struct flow_extra *e)
+static void add_extra(const struct meter *m, struct flow_record *r, const struct flow_extra *e)
 {
-	enum { INITIATOR = 1 };
-
 	r->total_octets = e->told_octets + r->octets;
 	r->total_packets = e->told_packets + r->packets;
-	r->reverse_octets = e->reverse_octets;
-	r->reverse_packets = e->reverse_packets;
 	r->extra = e->first;
 	r->ttl_least = e->ttl_least;
 	r->ttl_most = e->ttl_most;
-	r->biflow_direction = INITIATOR;
+	if (m->options.extras & EXTRA_BIFLOWS)
+		add_reverse(m, r, e);
 }
 
 void meter_tell(struct meter *m, uint32_t flow, enum flow_end_reason reason)
@@ -94,11 +108,17 @@ void meter_tell(struct meter *m, uint32_t flow, enum flow_end_reason reason)
 		.end_reason = (uint8_t)reason,
 	};
 
+	int64_t first = hot->state & FLOW_TOLD ? hot->last : cold->first, last = hot->last;
+
 	if (m->store.extra)
-		add_extra(&r, &m->store.extra[flow]);
+		add_extra(m, &r, &m->store.extra[flow]);
+	if (r.reverse_packets && m->store.extra[flow].forward_last) {
+		first = m->store.extra[flow].forward_first;
+		last = m->store.extra[flow].forward_last;
+	}
 	if (hot->state & FLOW_OWED && !settle(m, hot, &r))
 		return;
-	hand_over(m, &r, hot->state & FLOW_TOLD ? hot->last : cold->first, hot->last);
+	hand_over(m, &r, first, last);
 }
 
 void meter_tell_packet(struct meter *m, const struct flow_key *key, const struct packet_facts *facts,
@@ -116,8 +136,9 @@ void meter_tell_packet(struct meter *m, const struct flow_key *key, const struct
 	};
 
 	if (extra)
-		add_extra(&r, &(struct flow_extra){
-				      .first = *extra, .ttl_least = extra->ttl, .ttl_most = extra->ttl});
+		add_extra(m, &r,
+			  &(struct flow_extra){
+				  .first = *extra, .ttl_least = extra->ttl, .ttl_most = extra->ttl});
 	m->statistics.flows_created++;
 	hand_over(m, &r, time, time);
 }

@@ -61,9 +61,12 @@ struct flow_denial {
 /* What is kept of a flow only where a profile asks for it. */
 struct flow_extra {
 	uint64_t told_octets, told_packets;       /* in the records before; total counters */
-	uint64_t reverse_octets, reverse_packets; /* since the last record; biflows */
-	struct packet_extra first;                /* of its first packet */
-	uint8_t ttl_least, ttl_most;              /* since the last record */
+	uint64_t reverse_octets, reverse_packets; /* since the last record, as all of biflows … */
+	int64_t forward_first, forward_last;      /* ns; of packets of the source, 0: none … */
+	int64_t reverse_first, reverse_last;      /* … and of the other end; valid with reverse_packets */
+	uint16_t reverse_tcp_flags;
+	struct packet_extra first;   /* of its first packet */
+	uint8_t ttl_least, ttl_most; /* since the last record */
 };
 
 struct flow_store {

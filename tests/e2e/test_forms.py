@@ -35,12 +35,15 @@ def test_biflow_of_the_initiator():
     with lib.Lab() as lab:
         packets = session(5)
         later = [(START + 10, lib.udp("10.1.0.9", 1, B, 2))]
-        (record, _), _, _, out, _ = export_lib.meter(lab, packets + later, "--local", f"{B}/32", Biflows=True)
+        (record, one_way), _, _, out, _ = export_lib.meter(lab, packets + later, "--local", f"{B}/32", Biflows=True)
         lib.equal((record["sourceIPv4Address"], record["destinationTransportPort"]), (A, 443), "the source began")
         lib.equal((record["packetDeltaCount"], record["octetDeltaCount"]), sums(packets, A), "packets and octets there")
         lib.equal((record["reversePacketDeltaCount"], record["reverseOctetDeltaCount"]), sums(packets, B), "… and back")
         lib.equal((record["biflowDirection"], record["flowDirection"], record["flowEndReason"]), (1, 0, 3), "direction, end")
-        lib.equal(record["flowEndMilliseconds"], "2023-11-14T22:13:20.015Z", "the time of the last packet")
+        times = [record[f"flow{which}Milliseconds"] for which in ("Start", "End")] + [record[f"reverseFlow{which}Milliseconds"] for which in ("Start", "End")]
+        lib.equal([t[20:23] for t in times], ["000", "015", "001", "014"], "first and last packet there and back, milliseconds")
+        lib.equal((record["tcpControlBits"], record["reverseTcpControlBits"]), (0x1B, 0x1B), "flags there and back")
+        lib.check("reverseOctetDeltaCount" not in one_way and "biflowDirection" not in one_way, f"a flow of one way only is a uniflow: {one_way}")
         # RFC 5103 6.1: the element itself under PEN 29305.
         lib.check(struct.pack("!HHI", 0x8001, 8, 29305) in out.read_bytes(), "(1 | 0x8000, 8, 29305) in the template")
         for element in (148, 145, 149, 137, 210, 239):
@@ -48,10 +51,31 @@ def test_biflow_of_the_initiator():
 
 
 def test_biflow_of_one_way_only():
+    """RFC 5103 4: in a template without reverse elements, the one that it has where nobody asked for biflows."""
+    packets = [(START, lib.tcp(A, 1, B, 2, "S"))]
     with lib.Lab() as lab:
-        (record,), *_ = export_lib.meter(lab, [(START, lib.udp(A, 1, B, 2, b"x"))], Biflows=True)
-        lib.equal((record["packetDeltaCount"], record["reversePacketDeltaCount"], record["reverseOctetDeltaCount"]), (1, 0, 0), "nothing came back")
-        lib.check("reverseTcpControlBits" not in record, "only counters may be zero")
+        (record,), *_ = export_lib.meter(lab, packets, Biflows=True)
+        lib.check(not any(k.startswith(("reverse", "biflow")) for k in record), f"nothing came back: {record}")
+        (plain,), *_ = export_lib.meter(lab, packets)
+        lib.equal({**record, "exportTime": 0}, {**plain, "exportTime": 0}, "the same record as without biflows")
+        (micro,), *_ = export_lib.meter(lab, packets, Biflows=True, Microseconds=True)
+        lib.equal(micro["templateId"], 1024 + 64 * 4, "that of the other forms")
+
+
+def test_biflow_of_interim_records():
+    """Each record has the times, counts and flags of its own interval; one without an answer is a uniflow."""
+    with lib.Lab() as lab:
+        packets = [(START + n, lib.tcp(A, 4000, B, 5000, "S" if n == 0 else "A")) for n in range(0, 150, 10)]
+        packets += [(START + 5, lib.tcp(B, 5000, A, 4000, "SA")), (START + 125, lib.tcp(B, 5000, A, 4000, "PA"))]
+        m = export_lib.meter(lab, sorted(packets), Biflows=True, Microseconds=True, Interval=60000)
+        records = sorted(m.flows, key=lambda r: r["flowStartMicroseconds"])
+        lib.equal({r["flowId"] for r in records}, {records[0]["flowId"]}, "one flow")
+        lib.equal([r.get("reversePacketDeltaCount") for r in records], [1, None, 1], "answers by interval")
+        lib.equal([r.get("reverseTcpControlBits") for r in records], [0x12, None, 0x18], "their flags")
+        lib.equal([(r["reverseFlowStartMicroseconds"], r["reverseFlowEndMicroseconds"]) for r in records if "biflowDirection" in r],
+                  [("2023-11-14T22:13:25.000000Z",) * 2, ("2023-11-14T22:15:25.000000Z",) * 2], "their times")  # fmt: skip
+        lib.equal(sum(r["packetDeltaCount"] for r in records), 15, "packets of the source")
+        lib.equal(lib.tshark_faults(export_lib.as_capture(lab, m.out)), [], "complaints of Wireshark")
 
 
 def test_biflow_keeps_its_source_over_interim_records():
