@@ -29,6 +29,7 @@ struct exporter_options {
 	uint32_t forms;                    /* FORM_… of export/layout.h: what records have besides */
 	const struct selection *selection; /* which packets are metered, to tell of it; outlives the exporter.
 					      NULL: all */
+	struct selector_chain records;     /* which records are exported; count 0: all */
 	uint32_t enterprise;               /* Private Enterprise Number of our own elements; 0: WEIR_PEN */
 	int64_t template_refresh_ns;       /* UDP: all templates again at least this often (0: 60 s) … */
 	uint32_t template_refresh_messages; /* … and after this many messages (0: by time alone) */
@@ -74,6 +75,7 @@ struct session_statistics {
 };
 
 struct exporter;
+struct record_selector_item;
 
 MUST_CHECK enum status exporter_new(struct exporter **out, const struct exporter_options *options,
 				    const struct point_table *points, const struct logger *log,
@@ -113,12 +115,24 @@ bool exporter_waits(const struct exporter *exporter);
 MUST_CHECK enum status exporter_reload(struct exporter *exporter, const struct exporter_options *options,
 				       struct error *err);
 
-/* Send everything that is left, with a last set of statistics, whatever the timers say. Over a file an error
- * that cost records is answered here. A collector that takes nothing is waited for two seconds at most. */
+/* Send everything that is left, with a last set of statistics, whatever the timers say; then end the
+ * connections, and wait until the collectors have read all of it, which they say by ending theirs. Over a
+ * file an error that cost records is answered here. A collector that takes nothing is waited for two seconds,
+ * one that does not end its side for five. */
 MUST_CHECK enum status exporter_finish(struct exporter *exporter, struct mono_ns now, struct wall_ns wall,
 				       struct error *err);
 
+/* The same in steps, for several exporters at once: begin, then turns until it is done, with a wait between
+ * them; then exporter_finish. */
+void exporter_finish_begin(struct exporter *exporter, struct mono_ns now, struct wall_ns wall);
+bool exporter_finish_turn(struct exporter *exporter);       /* true: done */
+void exporter_finish_wait(const struct exporter *exporter); /* milliseconds, for one that is not done */
+
 void exporter_free(struct exporter *exporter);
+
+/* Selector `index` of the records (export/record_selection.h). False: there are no more. */
+bool exporter_record_selector(const struct exporter *exporter, uint32_t index,
+			      struct record_selector_item *out);
 
 /* A session is a collector or a failover group. */
 uint32_t exporter_session_count(const struct exporter *exporter);
