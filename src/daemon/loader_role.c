@@ -181,6 +181,7 @@ int loader_role(void *arg)
 
 	l.board = &l.context->board->role[ROLE_LOADER];
 	l.input.arg = &l;
+	loader_keep_memory();
 	if (open_loading(&l, &err) == OK) {
 		role_well(l.board);
 		tell(&l, true); /* what comes from now on is news for the log */

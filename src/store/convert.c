@@ -421,7 +421,10 @@ void convert_base(const struct piece *p, enum base_column column, struct target 
 	case BASE_EXPORTER_ADDRESS: {
 		const duckdb_string_t text = string_at((const uint8_t *)o->address, o->address_length);
 
-		FILL(duckdb_string_t, text);
+		if (to->enumerated)
+			FILL(uint8_t, o->address_index);
+		else
+			FILL(duckdb_string_t, text);
 		break;
 	}
 	case BASE_EXPORTER_PORT: FILL(uint16_t, o->port); break;

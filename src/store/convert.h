@@ -25,6 +25,7 @@ struct target {
 	void *data;
 	uint64_t *validity; /* NULL: all valid so far */
 	idx_t row;
+	bool enumerated; /* numbers of rows.addresses */
 };
 
 void target_nulls(struct target *to, idx_t from, idx_t count);

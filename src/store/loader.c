@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -269,6 +270,7 @@ static enum status write_rows(struct loader *l, struct rows *r, bool options, ui
 	int32_t layout;
 
 	rows_seal(r);
+	rows_enumerate(r);
 	snprintf(source, sizeof source, "rows_%u()", number);
 
 	manifest_name(&l->manifest, options, r->received_last_ms, p.path);
@@ -495,6 +497,12 @@ void loader_close(struct loader *l)
 		close(l->lock);
 	free(l->store);
 	free(l);
+}
+
+void loader_keep_memory(void)
+{
+	mallopt(M_MMAP_THRESHOLD, 32 << 20);
+	mallopt(M_TRIM_THRESHOLD, 64 << 20);
 }
 
 struct input_position loader_position(const struct loader *l, uint32_t worker)

@@ -39,6 +39,10 @@ MUST_CHECK enum status loader_open(struct loader **out, const struct loader_opti
 				   struct error *err);
 void loader_close(struct loader *loader);
 
+/* For a process that does nothing else: up to 64 MiB that one flush has used stay for the next, in place of
+ * being given back to the kernel and cleared by it again. */
+void loader_keep_memory(void);
+
 /* Where to read on, for each worker below INPUT_WORKERS_MAX; all zero: from the beginning. */
 struct input_position loader_position(const struct loader *loader, uint32_t worker);
 

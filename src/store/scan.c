@@ -37,8 +37,10 @@ static void bind(duckdb_bind_info info)
 	const struct rows *r = duckdb_bind_get_extra_info(info);
 
 	for (uint32_t i = 0; i < r->schema.count; i++) {
-		duckdb_logical_type type = duckdb_create_logical_type(
-			column_duckdb_type((enum column_kind)r->schema.columns[i].kind));
+		duckdb_logical_type type = i == BASE_EXPORTER_ADDRESS && r->addresses
+						   ? duckdb_create_enum_type(r->addresses, r->address_count)
+						   : duckdb_create_logical_type(column_duckdb_type(
+							     (enum column_kind)r->schema.columns[i].kind));
 
 		duckdb_bind_add_result_column(info, r->schema.columns[i].name, type);
 		duckdb_destroy_logical_type(&type);
@@ -188,7 +190,9 @@ static void fill(duckdb_function_info info, duckdb_data_chunk chunk)
 
 		/* A count of rows asks for a column that is none of ours. */
 		s->targets[i] = (struct target){.vector = vector,
-						.data = real ? duckdb_vector_get_data(vector) : NULL};
+						.data = real ? duckdb_vector_get_data(vector) : NULL,
+						.enumerated = s->columns[i] == BASE_EXPORTER_ADDRESS &&
+							      s->rows->addresses};
 	}
 	while (rows < room && rows < PIECE_MAX &&
 	       next_piece(s, (room < PIECE_MAX ? room : PIECE_MAX) - (uint32_t)rows, &piece)) {

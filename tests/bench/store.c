@@ -93,6 +93,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: bench_store FOLDER RECORDS [FLUSH_RECORDS [keep]]\n");
 		return 2;
 	}
+	loader_keep_memory();
 	s.total = strtoull(argv[2], NULL, 10);
 	snprintf(folder, sizeof folder, "%s/store-XXXXXX", argv[1]);
 	if (!mkdtemp(folder)) {
