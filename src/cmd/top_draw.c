@@ -161,11 +161,21 @@ static void put_title(const struct top_screen *s)
 	style(s->view == TOP_DENIED ? A_REVERSE : 0);
 	addstr(" Denied ");
 	style(0);
-	snprintf(text, sizeof text, "  last %" PRId64 " %s  %02d:%02d:%02d UTC%s  %s",
-		 s->span_ms % 3600000 ? s->span_ms / 60000 : s->span_ms / 3600000,
-		 s->span_ms % 3600000 ? "min" : "h", tm.tm_hour, tm.tm_min, tm.tm_sec,
-		 s->held ? "  HELD" : "", filter);
+	const int64_t hours = s->span_ms / 3600000, minutes = s->span_ms / 60000;
+	const bool seconds = s->span_ms % 60000 != 0, odd = s->span_ms % 3600000 != 0;
+	snprintf(text, sizeof text, "  last %" PRId64 " %s",
+		 seconds ? s->span_ms / 1000
+		 : odd   ? minutes
+			 : hours,
+		 seconds ? "s"
+		 : odd   ? "min"
+			 : "h");
 	put_text(text, COLS - 23);
+	snprintf(text, sizeof text, "  %02d:%02d:%02d UTC", tm.tm_hour, tm.tm_min, tm.tm_sec);
+	if (s->answer)
+		put_text(text, COLS - getcurx(stdscr) - 1);
+	snprintf(text, sizeof text, "%s  %.400s", s->held ? "  HELD" : "", filter);
+	put_text(text, COLS - getcurx(stdscr) - 1);
 }
 
 static void put_number(const char *label, const json_t *v, enum cell_format format, chtype attributes)

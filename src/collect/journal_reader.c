@@ -3,11 +3,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "collect/journal_internal.h"
 #include "collect/journal_walk.h"
+
+enum { FAILURES_MAX = 10 };
 
 struct known_peer {
 	bool known, absent;
@@ -26,6 +29,7 @@ struct journal_reader {
 	bool final;   /* a later segment exists: nothing more comes into this one */
 	bool waiting; /* the last END was for the watermark or a half-written record, not the file's end */
 	uint64_t end; /* behind the last good message that was passed */
+	uint32_t failures; /* to read at one place, in a row */
 	struct side_walk walk;
 	struct data_window window;
 	struct known_peer *peers;
@@ -100,6 +104,22 @@ static enum status damage(struct journal_reader *r, struct error *err, const cha
 	return error_set(err, ERR_FORMAT, "journal: after %s: %s", text, what);
 }
 
+/* The disk does not give what is there. That may pass, and a loader that steps over it loses what was
+ * accepted: so it is told, and comes again; at last there is nothing for it. Who asks a question does not
+ * wait. */
+static enum status unreadable(struct journal_reader *r, struct error *err, const char *what)
+{
+	const int fault = errno;
+	char text[JOURNAL_POSITION_TEXT];
+
+	if (!r->accepted_only || ++r->failures > FAILURES_MAX) {
+		r->failures = 0;
+		return damage(r, err, what);
+	}
+	journal_position_print(r->position, text);
+	return error_set(err, ERR_SYSTEM, "journal: after %s: %s: %s", text, what, strerror(fault));
+}
+
 static void read_watermark(struct journal_reader *r)
 {
 	uint8_t store[STORE_ID];
@@ -150,9 +170,14 @@ static enum status learn_seed(struct journal_reader *r, struct error *err)
 	struct side_header header;
 	const bool known = (r->watermark >= 0 || (read_watermark(r), r->watermark >= 0)) &&
 			   watermark_get_store(r->watermark, store);
-	const bool has_header = pread(r->side, octets, sizeof octets, 0) == (ssize_t)sizeof octets &&
-				side_get_header(octets, &header);
+	const ssize_t n = pread(r->side, octets, sizeof octets, 0);
+	const bool has_header = n == (ssize_t)sizeof octets && side_get_header(octets, &header);
 
+	if (n < 0) {
+		const enum status st = unreadable(r, err, "the segment's header cannot be read");
+		if (st != ERR_FORMAT)
+			return st;
+	}
 	if (has_header && (header.worker != r->worker || header.segment != r->position.segment ||
 			   (known && memcmp(header.store, store, STORE_ID) != 0))) {
 		r->statistics.segments_missing++;
@@ -198,8 +223,9 @@ static enum status open_segment(struct journal_reader *r, struct error *err)
 	r->walk = (struct side_walk){.fd = r->side, .at = SIDE_HEADER, .buffer = r->side_buffer};
 	r->window = (struct data_window){.fd = r->data, .buffer = r->data_buffer};
 	st = learn_seed(r, err);
-	if (st != OK) {
+	if (st != OK)
 		close_segment(r);
+	if (st == ERR_FORMAT) {
 		r->position.segment++;
 		r->position.offset = 0;
 	}
@@ -231,18 +257,21 @@ static enum status find_peer_ahead(struct journal_reader *r, uint32_t peer, stru
 {
 	struct side_walk ahead = r->walk;
 	struct side_record record;
+	enum status st;
 	auto_free uint8_t *buffer = malloc(WALK_OCTETS);
 
 	if (!buffer)
 		return error_set(err, ERR_MEMORY, "journal reader: no memory");
 	ahead.buffer = buffer;
 	side_walk_back(&ahead, r->walk.at);
-	while (side_walk_next(&ahead, &record) == OK) {
+	while ((st = side_walk_next(&ahead, &record)) == OK) {
 		if (record.kind == SIDE_IS_PEER && record.peer == peer)
 			return learn_peer(r, &record, err);
 	}
+	if (st == ERR_SYSTEM && (st = unreadable(r, err, "the side file cannot be read")) != ERR_FORMAT)
+		return st;
 	record = (struct side_record){.peer = peer};
-	const enum status st = learn_peer(r, &record, err);
+	st = learn_peer(r, &record, err);
 	if (st == OK && peer < r->peers_room)
 		r->peers[peer] = (struct known_peer){.absent = true};
 	return st;
@@ -303,6 +332,14 @@ static enum status give_message(struct journal_reader *r, uint64_t at, const str
 	if (record->offset < r->end)
 		return not_good(r, at, err, "a side record goes back");
 	st = data_window_message(&r->window, record, &out->octets);
+	if (st == ERR_SYSTEM) {
+		st = unreadable(r, err, "a message cannot be read");
+		if (st == ERR_FORMAT)
+			r->end = r->position.offset = next.offset;
+		else
+			side_walk_back(&r->walk, at);
+		return st;
+	}
 	if (st != OK) {
 		st = not_good(r, at, err, "a message is damaged");
 		if (st == ERR_FORMAT)
@@ -335,8 +372,9 @@ static enum status next_in_segment(struct journal_reader *r, struct journal_entr
 		enum status st = side_walk_next(&r->walk, &record);
 
 		if (st == ERR_SYSTEM) {
-			r->final = true; /* no more of this segment */
-			return damage(r, err, "the side file cannot be read");
+			st = unreadable(r, err, "the side file cannot be read");
+			r->final |= st == ERR_FORMAT; /* no more of this segment */
+			return st;
 		}
 		if (st != OK) {
 			side_walk_back(&r->walk, at);
@@ -403,6 +441,8 @@ enum status journal_read(struct journal_reader *r, struct journal_entry *out, st
 				st = AGAIN;
 		}
 	} while (st == AGAIN);
+	if (st == OK)
+		r->failures = 0;
 	return st;
 }
 

@@ -30,7 +30,8 @@ MUST_CHECK enum status journal_reader_open(struct journal_reader **out, const ch
 					   struct error *err);
 
 /* OK; END: nothing more now, call again later; ERR_FORMAT: something damaged was stepped over, `err` names
- * it, go on calling; ERR_SYSTEM, ERR_PERMISSION, ERR_MEMORY: call again later or give up. */
+ * it, go on calling; ERR_SYSTEM, ERR_PERMISSION, ERR_MEMORY: call again later or give up. What cannot be read
+ * is stepped over by who reads all, and after ten calls by who reads what is accepted. */
 MUST_CHECK enum status journal_read(struct journal_reader *reader, struct journal_entry *out,
 				    struct error *err);
 

@@ -19,19 +19,25 @@ struct scan {
 	uint64_t trailing; /* bad units behind side_end, not counted as damaged */
 };
 
-static void scan_segment(int data, int side, uint32_t seed, uint8_t *buffers, struct scan *out)
+/* ERR_SYSTEM: not all of it can be read. */
+static enum status scan_segment(int data, int side, uint32_t seed, uint8_t *buffers, struct scan *out)
 {
 	struct side_walk walk = {.fd = side, .seed = seed, .at = SIDE_HEADER, .buffer = buffers};
 	struct data_window window = {.fd = data, .buffer = buffers + WALK_OCTETS};
 	struct side_record record;
 	struct span octets;
+	enum status st;
 
 	*out = (struct scan){.side_end = SIDE_HEADER};
-	while (side_walk_next(&walk, &record) == OK) {
+	while ((st = side_walk_next(&walk, &record)) == OK) {
 		if (record.kind == SIDE_IS_PEER)
 			continue;
-		if (record.kind == SIDE_IS_BAD || record.offset < out->data_end ||
-		    data_window_message(&window, &record, &octets) != OK) {
+		st = record.kind == SIDE_IS_BAD || record.offset < out->data_end
+			     ? ERR_FORMAT
+			     : data_window_message(&window, &record, &octets);
+		if (st == ERR_SYSTEM)
+			return st;
+		if (st != OK) {
 			out->trailing++;
 			continue;
 		}
@@ -42,6 +48,7 @@ static void scan_segment(int data, int side, uint32_t seed, uint8_t *buffers, st
 		out->data_end = (uint64_t)record.offset + record.length;
 		out->last_crc = record.crc;
 	}
+	return st == ERR_SYSTEM ? st : OK;
 }
 
 static void set_aside(struct recovery *r, const char *name, const char *why)
@@ -136,6 +143,19 @@ static void accept_tail(struct recovery *r, uint32_t number, int data, int side,
 		mark->accepted = (struct journal_position){r->worker, number, end};
 }
 
+/* Where its torn tail begins cannot be seen: nothing is cut, and nothing more of it is accepted. */
+static void leave_alone(struct recovery *r, uint32_t number)
+{
+	const struct journal_position accepted = r->mark->accepted;
+
+	log_error(r->log, "journal of worker %u: segment %010u cannot be read (%s): left as it is", r->worker,
+		  number, strerror(errno));
+	if (number >= accepted.segment && !in_hole(r->mark, number))
+		watermark_add_hole(r->mark, (struct journal_hole){
+						    number, accepted.segment == number ? accepted.offset : 0,
+						    UINT64_MAX});
+}
+
 /* A segment at or above the watermark: all of it is read. *empty: nothing is left of it. */
 static enum status recover_tail(struct recovery *r, uint32_t number, int data, int side, struct scan *scan,
 				bool has_header, struct error *err)
@@ -146,8 +166,12 @@ static enum status recover_tail(struct recovery *r, uint32_t number, int data, i
 
 	if (!buffers)
 		return error_set(err, ERR_MEMORY, "journal: no memory to look through a segment");
-	scan_segment(data, side, side_seed(r->store, r->worker, number), buffers, scan);
+	st = scan_segment(data, side, side_seed(r->store, r->worker, number), buffers, scan);
+	if (st != OK)
+		leave_alone(r, number);
 	free(buffers);
+	if (st != OK)
+		return OK;
 	r->found->messages += scan->messages;
 	r->found->damaged += scan->damaged;
 	if (!has_header && scan->messages == 0)
@@ -180,14 +204,19 @@ static bool last_crc_of(int side, uint32_t *out)
 	return true;
 }
 
-/* Is this side file the one that its name says? Answers false when it was set aside. */
+/* Is this side file the one that its name says? False: it was set aside, or cannot be read. */
 static bool belongs(struct recovery *r, uint32_t number, int side, struct side_header *header,
 		    bool *has_header)
 {
 	uint8_t octets[SIDE_HEADER];
 
-	*has_header = pread(side, octets, sizeof octets, 0) == (ssize_t)sizeof octets &&
-		      side_get_header(octets, header);
+	const ssize_t n = pread(side, octets, sizeof octets, 0);
+
+	*has_header = n == (ssize_t)sizeof octets && side_get_header(octets, header);
+	if (n < 0) {
+		leave_alone(r, number);
+		return false;
+	}
 	if (!*has_header || (header->worker == r->worker && header->segment == number &&
 			     memcmp(header->store, r->store, STORE_ID) == 0))
 		return true;

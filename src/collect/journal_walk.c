@@ -69,8 +69,11 @@ enum status data_window_message(struct data_window *window, const struct side_re
 	window->held = n < 0 ? 0 : (size_t)n;
 	if (n < 0)
 		return ERR_SYSTEM;
-	if (window->held < record->length)
-		return ERR_FORMAT;
+	if (window->held < record->length) { /* the end of the file, or of what can be read */
+		uint8_t next;
+
+		return read_at(window->fd, &next, 1, from + window->held) < 0 ? ERR_SYSTEM : ERR_FORMAT;
+	}
 	*out = span_of(window->buffer, record->length);
 	return holds(record, out->data) ? OK : ERR_FORMAT;
 }

@@ -213,7 +213,7 @@ static bool count_reverse(struct meter *m, const struct flow_key *key, const str
 void meter_count_extra(struct meter *m, const struct packet *packet, const struct flow_key *key,
 		       const struct packet_facts *facts)
 {
-	const int64_t time = meter_clock_to(m, facts->time.ns);
+	const int64_t time = meter_time_of(m, facts->time.ns);
 	struct packet_extra extra = {0};
 
 	if (facts->packets == 0) {
@@ -262,10 +262,8 @@ static inline bool count_quickly(struct meter *m, struct flow_hot *hot, const st
 static void count_packet(struct meter *m, const struct flow_key *key, uint32_t hash, uint32_t candidate,
 			 const struct packet_facts *facts)
 {
-	int64_t time = facts->time.ns;
+	const int64_t time = meter_time_of(m, facts->time.ns);
 
-	if ((uint64_t)time - (uint64_t)m->clock.floor >= m->clock.span)
-		time = meter_clock_to(m, time);
 	if (candidate != FLOW_NONE && count_quickly(m, &m->store.hot[candidate], key, facts, time))
 		return;
 	if (facts->packets > 0)
@@ -283,7 +281,7 @@ static void tell_each(struct meter *m, const struct flow_key *keys, const struct
 		m->statistics.packets += facts[i].packets;
 		if (facts[i].packets > 0)
 			meter_tell_packet(m, &keys[i], &facts[i], DENIAL_NONE, NULL,
-					  meter_clock_to(m, facts[i].time.ns));
+					  meter_time_of(m, facts[i].time.ns));
 	}
 }
 

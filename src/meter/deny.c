@@ -156,7 +156,7 @@ static void count_denied(struct meter *m, const struct flow_key *key, const stru
 void meter_deny(struct meter *m, const struct flow_key *key, const struct packet_facts *facts,
 		uint16_t denial, uint64_t fingerprint)
 {
-	const int64_t time = meter_clock_to(m, facts->time.ns);
+	const int64_t time = meter_time_of(m, facts->time.ns);
 
 	if (m->frames && frame_table_repeats(m->frames, fingerprint, denial, time)) {
 		m->statistics.denied_repeated++;

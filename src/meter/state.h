@@ -102,6 +102,12 @@ bool meter_classify(struct meter *m, struct flow_key *key, struct packet_facts *
 /* expire.c: time goes on to `time`; what is due ends. Answers the time to count the packet with. */
 int64_t meter_clock_to(struct meter *m, int64_t time);
 
+/* The same for one frame of many: the clock, and the sweep with it, waits for a later one if it can. */
+static inline int64_t meter_time_of(struct meter *m, int64_t time)
+{
+	return (uint64_t)time - (uint64_t)m->clock.floor < m->clock.span ? time : meter_clock_to(m, time);
+}
+
 /* The first tick that is not before `time`, and the tick that `time` is in. */
 uint32_t meter_tick_after(const struct meter *m, int64_t time);
 uint32_t meter_tick_of(const struct meter *m, int64_t time);

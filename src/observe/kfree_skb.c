@@ -4,6 +4,7 @@
  * The kernel says why and not by which rule, so this source speaks last: what it knows is held back for
  * HOLD_NS, in which sources that know the rule have told of the frame. One thread. */
 #include "observe/drop_reasons.h"
+#include "observe/refused.h"
 #include "observe/source.h"
 
 #ifdef WEIR_BPF
@@ -20,7 +21,6 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "base/span.h"
 #include "observe/bpf/drop_event.h"
 #pragma GCC diagnostic push /* bpftool's text, not ours */
 #pragma GCC diagnostic ignored "-Wcast-qual"
@@ -30,8 +30,6 @@
 
 /* NFLOG groups tell within 50 ms (nflog.c). */
 #define HOLD_NS (75 * NS_PER_MS)
-
-enum { REASON_NAME = 64, IPV4_HEADER = 20, IPV6_HEADER = 40 };
 
 struct kfree_skb {
 	struct packet_source base;
@@ -55,29 +53,10 @@ struct kfree_skb {
 
 /* ---- frames ---- */
 
-static int point_of(const struct point_table *points, uint32_t ifindex)
-{
-	for (uint32_t i = 0; ifindex != 0 && i < points->count; i++)
-		if (points->point[i].up && points->point[i].ifindex == ifindex)
-			return (int)i;
-	return -1;
-}
-
-/* Of a super-packet whose length does not fit into its header, what was captured. */
-static uint32_t frame_length(const uint8_t *frame, uint32_t captured)
-{
-	uint32_t length = 0;
-
-	if (captured >= IPV4_HEADER && frame[0] >> 4 == 4)
-		length = get_be16(frame + 2);
-	else if (captured >= IPV6_HEADER && frame[0] >> 4 == 6)
-		length = IPV6_HEADER + get_be16(frame + 4);
-	return length > captured ? length : captured;
-}
-
 static void add(struct kfree_skb *s, const struct drop_event *e)
 {
-	const int in = point_of(s->points, e->in), point = in >= 0 ? in : point_of(s->points, e->out);
+	enum flow_direction direction;
+	const int point = refused_point(s->points, e->in, e->out, &direction);
 	const struct drop_reason *reason = e->reason < DROP_REASONS_MAX ? s->reason[e->reason] : NULL;
 	struct packet_batch *batch = s->batch;
 
@@ -88,12 +67,12 @@ static void add(struct kfree_skb *s, const struct drop_event *e)
 	batch->packet[batch->count] = (struct packet){
 		.data = payload,
 		.captured = e->captured,
-		.length = frame_length(payload, e->captured),
+		.length = refused_length(payload, e->captured),
 		.time = {(int64_t)e->time},
 		.point = (uint16_t)point,
 		.gso_size = e->gso_size,
 		.link = LINK_IP,
-		.direction = in >= 0 ? DIRECTION_INGRESS : DIRECTION_EGRESS,
+		.direction = direction,
 		.denial = denial_table_add(&s->points->denials, reason->reason, reason->kind, reason->rule),
 	};
 	s->counted.octets += batch->packet[batch->count].length;

@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/span.h"
 #include "observe/nflog_message.h"
+#include "observe/refused.h"
 #include "observe/source.h"
 
 enum {
@@ -27,8 +27,6 @@ enum {
 	DATAGRAMS_PER_READ = 16,
 	SNAP_DEFAULT = 128, /* IPv6 with a few extension headers, and a TCP header */
 	REPLIES_MAX = 4096, /* messages that may come before the answer to a request */
-	IPV4_HEADER = 20,
-	IPV6_HEADER = 40,
 };
 
 #define TIMESTAMP_OFF_NS (10 * NS_PER_S)
@@ -132,26 +130,6 @@ static void count_gap(struct nflog *s, uint16_t number, const struct logged *f)
 	}
 }
 
-static int point_of(const struct point_table *points, uint32_t ifindex)
-{
-	for (uint32_t i = 0; ifindex != 0 && i < points->count; i++)
-		if (points->point[i].up && points->point[i].ifindex == ifindex)
-			return (int)i;
-	return -1;
-}
-
-/* The kernel does not say how long the frame was: its IP header does. */
-static uint32_t frame_length(const struct logged *f)
-{
-	uint32_t length = 0;
-
-	if (f->length >= IPV4_HEADER && f->payload[0] >> 4 == 4)
-		length = get_be16(f->payload + 2);
-	else if (f->length >= IPV6_HEADER && f->payload[0] >> 4 == 6)
-		length = IPV6_HEADER + get_be16(f->payload + 4);
-	return length > f->length ? length : f->length;
-}
-
 /* On its way out a frame has no time stamp: then it is when it is read. */
 static int64_t frame_time(const struct logged *f, int64_t now, int64_t to_wall)
 {
@@ -164,8 +142,8 @@ static int64_t frame_time(const struct logged *f, int64_t now, int64_t to_wall)
 static bool make_packet(struct nflog *s, const struct logged *f, int64_t now, int64_t to_wall,
 			struct packet *out)
 {
-	const int in = point_of(s->points, f->in);
-	const int point = in >= 0 ? in : point_of(s->points, f->out);
+	enum flow_direction direction;
+	const int point = refused_point(s->points, f->in, f->out, &direction);
 
 	if (point < 0 || !f->payload)
 		return false;
@@ -175,11 +153,11 @@ static bool make_packet(struct nflog *s, const struct logged *f, int64_t now, in
 	*out = (struct packet){
 		.data = f->payload,
 		.captured = f->length,
-		.length = frame_length(f),
+		.length = refused_length(f->payload, f->length),
 		.time = {frame_time(f, now, to_wall)},
 		.point = (uint16_t)point,
 		.link = LINK_IP,
-		.direction = in >= 0 ? DIRECTION_INGRESS : DIRECTION_EGRESS,
+		.direction = direction,
 		.denial = denial,
 	};
 	return true;

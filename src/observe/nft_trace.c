@@ -15,9 +15,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "base/span.h"
 #include "observe/nft_event.h"
 #include "observe/nft_table.h"
+#include "observe/refused.h"
 #include "observe/source.h"
 
 enum {
@@ -28,8 +28,6 @@ enum {
 	RULES_MAX = 512,   /* of others that are remembered */
 	HEADER_MAX = 60,   /* network and transport header, as the kernel tells them */
 	RATE = 500,        /* frames a second, for each interface and direction */
-	IPV4_HEADER = 20,
-	IPV6_HEADER = 40,
 };
 
 /* A frame whose verdict is to come. */
@@ -127,31 +125,13 @@ static struct rule *rule_of(struct nft_trace *s, const struct nft_event *e)
 	return r;
 }
 
-static int point_of(const struct point_table *points, uint32_t ifindex)
-{
-	for (uint32_t i = 0; ifindex != 0 && i < points->count; i++)
-		if (points->point[i].up && points->point[i].ifindex == ifindex)
-			return (int)i;
-	return -1;
-}
-
-static uint32_t frame_length(const struct traced *f)
-{
-	uint32_t length = 0;
-
-	if (f->length >= IPV4_HEADER && f->header[0] >> 4 == 4)
-		length = get_be16(f->header + 2);
-	else if (f->length >= IPV6_HEADER && f->header[0] >> 4 == 6)
-		length = IPV6_HEADER + get_be16(f->header + 4);
-	return length > f->length ? length : f->length;
-}
-
 static void add_refused(struct nft_trace *s, const struct nft_event *e, struct packet_batch *batch,
 			int64_t now)
 {
 	const struct traced *f = &s->frame[e->id % FRAMES_MAX];
 	const struct rule *r = rule_of(s, e);
-	const int in = point_of(s->points, f->in), point = in >= 0 ? in : point_of(s->points, f->out);
+	enum flow_direction direction;
+	const int point = refused_point(s->points, f->in, f->out, &direction);
 
 	if (f->id != e->id || f->length == 0 || point < 0)
 		return;
@@ -159,11 +139,11 @@ static void add_refused(struct nft_trace *s, const struct nft_event *e, struct p
 	batch->packet[batch->count] = (struct packet){
 		.data = s->payload[batch->count],
 		.captured = f->length,
-		.length = frame_length(f),
+		.length = refused_length(f->header, f->length),
 		.time = {now},
 		.point = (uint16_t)point,
 		.link = LINK_IP,
-		.direction = in >= 0 ? DIRECTION_INGRESS : DIRECTION_EGRESS,
+		.direction = direction,
 		.denial =
 			denial_table_add(&s->points->denials, REASON_DROPPED, CLASS_OTHER, r ? r->text : ""),
 	};
@@ -176,14 +156,16 @@ static void count_hit(struct nft_trace *s, const struct nft_event *e)
 {
 	const struct traced *f = &s->frame[e->id % FRAMES_MAX];
 	const struct rule *r = rule_of(s, e);
-	const int in = point_of(s->points, f->in), point = in >= 0 ? in : point_of(s->points, f->out);
+	enum flow_direction direction;
+	const int point = refused_point(s->points, f->in, f->out, &direction);
 
 	if (!r || f->id != e->id || point < 0)
 		return;
-	struct rule_count *c = rule_table_find(&s->points->rules, RULE_ALLOW, SOURCE_TRACE, in < 0, r->text);
+	struct rule_count *c = rule_table_find(&s->points->rules, RULE_ALLOW, SOURCE_TRACE,
+					       direction == DIRECTION_EGRESS, r->text);
 	if (c) {
 		c->packets++;
-		c->octets += frame_length(f);
+		c->octets += refused_length(f->header, f->length);
 	}
 }
 

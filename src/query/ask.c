@@ -216,12 +216,14 @@ static void timestamp(struct sql *sql, int64_t ms)
 	sql_format(sql, "make_timestamp(%" PRId64 ")", ms * 1000);
 }
 
+#define NEWEST "coalesce({flowEnd}, {receiveTime})"
+
 const char *ask_order_sql(enum ask_order order)
 {
 	switch (order) {
 	case ORDER_OCTETS: return "{octetDeltaCount}";
 	case ORDER_PACKETS: return "{packetDeltaCount}";
-	default: return "coalesce({flowEnd}, {receiveTime})";
+	default: return NEWEST;
 	}
 }
 
@@ -234,7 +236,9 @@ static void edge_where(const struct ask *ask, const struct schema *schema, struc
 		   ask->upwards ? "<=" : ">=", ask->edge);
 }
 
-void ask_where(const struct ask *ask, const struct schema *schema, struct sql *sql)
+/* What a record has to pass, behind WHERE. `part`: of which side of `test`; -1: all of the filter. */
+static void conditions(const struct ask *ask, const struct schema *schema, struct sql *sql, int part,
+		       uint16_t test)
 {
 	const char *joint = " WHERE ";
 
@@ -252,13 +256,38 @@ void ask_where(const struct ask *ask, const struct schema *schema, struct sql *s
 	}
 	if (ask->filter) {
 		sql_put(sql, joint);
-		filter_sql(sql, ask->filter, schema);
+		if (part < 0)
+			filter_sql(sql, ask->filter, schema);
+		else
+			filter_sql_side(sql, ask->filter, schema, test, part);
 		joint = " AND ";
 	}
 	if (ask->edged) {
 		sql_put(sql, joint);
 		edge_where(ask, schema, sql);
 	}
+}
+
+void ask_where(const struct ask *ask, const struct schema *schema, struct sql *sql)
+{
+	conditions(ask, schema, sql, -1, 0);
+}
+
+/* The records that are asked about, as what stands behind FROM. */
+static void put_from(const struct ask *ask, const struct schema *schema, struct sql *sql)
+{
+	uint16_t test;
+
+	if (!ask->filter || !filter_has_sides(ask->filter, &test)) {
+		sql_put(sql, "flows");
+		conditions(ask, schema, sql, -1, 0);
+		return;
+	}
+	sql_put(sql, "(SELECT * FROM flows");
+	conditions(ask, schema, sql, 0, test);
+	sql_put(sql, " UNION ALL SELECT * FROM flows");
+	conditions(ask, schema, sql, 1, test);
+	sql_put(sql, ")");
 }
 
 static void limit(int64_t asked, int64_t usual, struct sql *sql)
@@ -314,10 +343,10 @@ static void grouped_sql(const struct ask *ask, const struct schema *schema, stru
 	select_keys(ask, schema, sql, columns);
 	word_sql(sql,
 		 ", sum({octetDeltaCount}) AS octets, sum({packetDeltaCount}) AS packets, count(*) AS flows "
-		 "FROM flows",
+		 "FROM ",
 		 schema);
 	add_sums(ask, columns, column_count);
-	ask_where(ask, schema, sql);
+	put_from(ask, schema, sql);
 	sql_put(sql, " GROUP BY ALL");
 	order_groups(ask, sql, columns);
 }
@@ -349,8 +378,8 @@ enum status ask_rows_sql(const struct ask *ask, const struct schema *schema, str
 			sql_fini(&absent);
 		}
 	}
-	word_sql(sql, "{octetDeltaCount} AS octets, {packetDeltaCount} AS packets FROM flows", schema);
-	ask_where(ask, schema, sql);
+	word_sql(sql, "{octetDeltaCount} AS octets, {packetDeltaCount} AS packets FROM ", schema);
+	put_from(ask, schema, sql);
 	return sql->failed ? ERR_MEMORY : OK;
 }
 
@@ -377,6 +406,27 @@ enum status ask_groups_sql(const struct ask *ask, const struct schema *schema, c
 	return sql->failed ? ERR_MEMORY : OK;
 }
 
+uint64_t ask_newest(const struct ask *ask)
+{
+	const int64_t rows = ask->limit ? ask->limit : DEFAULT_LIST;
+
+	if (ask->grouped || ask->upwards || rows < 0 || ask->order == ORDER_OCTETS ||
+	    ask->order == ORDER_PACKETS)
+		return 0;
+	return (uint64_t)rows + (ask->offset > 0 ? (uint64_t)ask->offset : 0);
+}
+
+enum status ask_newest_sql(const struct ask *ask, const struct schema *schema, int64_t from_ms,
+			   struct sql *sql)
+{
+	sql_put(sql, "SELECT count(*) FROM (SELECT 1 FROM (SELECT * FROM ");
+	put_from(ask, schema, sql);
+	word_sql(sql, ") WHERE " NEWEST " >= ", schema);
+	timestamp(sql, from_ms);
+	sql_format(sql, " LIMIT %" PRIu64 ")", ask_newest(ask));
+	return sql->failed ? ERR_MEMORY : OK;
+}
+
 enum status ask_sql(const struct ask *ask, const struct schema *schema, struct sql *sql,
 		    struct ask_column *columns, uint32_t *column_count)
 {
@@ -386,8 +436,8 @@ enum status ask_sql(const struct ask *ask, const struct schema *schema, struct s
 	} else {
 		select_keys(ask, schema, sql, columns);
 		*column_count = ask->key_count;
-		sql_put(sql, " FROM flows");
-		ask_where(ask, schema, sql);
+		sql_put(sql, " FROM ");
+		put_from(ask, schema, sql);
 		sql_put(sql, " ORDER BY ");
 		word_sql(sql, ask_order_sql((enum ask_order)ask->order), schema);
 		sql_put(sql, ask->upwards ? " ASC NULLS LAST" : " DESC NULLS LAST");

@@ -72,6 +72,13 @@ void ask_where(const struct ask *ask, const struct schema *schema, struct sql *s
 MUST_CHECK enum status ask_sql(const struct ask *ask, const struct schema *schema, struct sql *sql,
 			       struct ask_column *columns, uint32_t *column_count);
 
+/* Does a list ask for the newest records, and for how many? 0: it is another question. */
+uint64_t ask_newest(const struct ask *ask);
+
+/* Append the statement that counts how many of so many there are from `from_ms` on. ERR_MEMORY. */
+MUST_CHECK enum status ask_newest_sql(const struct ask *ask, const struct schema *schema, int64_t from_ms,
+				      struct sql *sql);
+
 /* The same question in two statements, for who sums up by himself (group.h): what is to be summed up (the
  * keys that are not NULL in every record, then octets and packets), and the answer out of the table function
  * `function`(). Only for a grouped ask. ERR_MEMORY. */

@@ -89,6 +89,14 @@ void filter_error_caret(char *out, size_t size, const char *text, size_t length,
 /* Append the condition that stands behind WHERE. `schema` as in word_sql. */
 void filter_sql(struct sql *sql, const struct filter *filter, const struct schema *schema);
 
+/* "or" over two columns is nothing that DuckDB looks up in a row group's minimum and maximum, nor does it
+ * skip columns for it. Where all that is sought has to pass one test of either side, it is sought in two
+ * parts: what passes on this side, and what passes on the other and not on this. *test: the node. False: no
+ * such test. */
+bool filter_has_sides(const struct filter *filter, uint16_t *test);
+void filter_sql_side(struct sql *sql, const struct filter *filter, const struct schema *schema, uint16_t test,
+		     bool second);
+
 /* Append the filter as text, which parses to the same tree. */
 void filter_print(struct sql *out, const struct filter *filter);
 

@@ -15,6 +15,8 @@ struct writer {
 	struct sql *sql;
 	const struct filter *filter;
 	const struct schema *schema;
+	int split;   /* a node of which only one part is meant; -1: none */
+	bool second; /* which */
 };
 
 static void operand(const struct writer *w, const struct filter_node *n, unsigned side, unsigned second)
@@ -194,6 +196,10 @@ static void test(const struct writer *w, const struct filter_node *n)
 		word_sql(w->sql, n->word->sql[0][0], w->schema);
 		return;
 	}
+	if (w->split >= 0 && n == &w->filter->nodes[w->split]) {
+		side_test(w, n, w->second);
+		return;
+	}
 	if (n->word && n->word->sided && n->side == SIDE_EITHER) {
 		side_test(w, n, 0);
 		sql_put(w->sql, " OR ");
@@ -237,9 +243,45 @@ static void write_node(const struct writer *w, uint16_t at, bool negative, bool 
 	sql_put(w->sql, parentheses ? ")" : "");
 }
 
+bool filter_has_sides(const struct filter *filter, uint16_t *test)
+{
+	uint16_t waiting[FILTER_NODES_MAX];
+	unsigned count = 0;
+
+	waiting[count++] = filter->root;
+	while (count) {
+		const uint16_t at = waiting[--count];
+		const struct filter_node *n = &filter->nodes[at];
+
+		if (n->kind == FILTER_TEST && n->word && n->word->sided && n->side == SIDE_EITHER &&
+		    n->type != WORD_BARE) {
+			*test = at;
+			return true;
+		}
+		if (n->kind == FILTER_AND && count + 2 <= FILTER_NODES_MAX) {
+			waiting[count++] = n->left;
+			waiting[count++] = n->right;
+		}
+	}
+	return false;
+}
+
+void filter_sql_side(struct sql *sql, const struct filter *filter, const struct schema *schema, uint16_t test,
+		     bool second)
+{
+	const struct writer w = {sql, filter, schema, test, second};
+
+	write_node(&w, filter->root, false, true);
+	if (second) {
+		sql_put(sql, " AND (");
+		side_test(&w, &filter->nodes[test], 0);
+		sql_put(sql, ") IS NOT TRUE");
+	}
+}
+
 void filter_sql(struct sql *sql, const struct filter *filter, const struct schema *schema)
 {
-	const struct writer w = {sql, filter, schema};
+	const struct writer w = {sql, filter, schema, -1, false};
 
 	write_node(&w, filter->root, false, true);
 }

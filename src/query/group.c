@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 
 #include "query/engine.h"
@@ -12,8 +13,9 @@ __extension__ typedef unsigned __int128 uint128;
 enum {
 	FIRST_ROOM = 1 << 12,
 	OCTETS_MAX = 512 << 20,
-	LINE = 64, /* octets of a cache line */
-	AHEAD = 64 /* rows whose cache lines are asked for together */
+	LINE = 64,      /* octets of a cache line */
+	PAGE = 2 << 20, /* a huge one */
+	AHEAD = 64      /* rows whose cache lines are asked for together */
 };
 
 static uint32_t width_of(duckdb_type type)
@@ -49,13 +51,24 @@ void groups_free(struct groups *g)
 	free(g);
 }
 
+/* Looked up all over the place: without huge pages the addresses cost as much as the lines. */
+static void *wide(size_t octets)
+{
+	const size_t line = octets < PAGE ? LINE : PAGE;
+	void *out = aligned_alloc(line, (octets + line - 1) / line * line);
+
+	if (out && line == PAGE)
+		(void)madvise(out, octets, MADV_HUGEPAGE);
+	return out;
+}
+
 /* Memory for the first rows. */
 static enum status prepare(struct groups *g)
 {
 	g->stride = (g->words + g->sums + LINE / 8 - 1) / (LINE / 8) * (LINE / 8);
 	g->room = FIRST_ROOM;
 	g->mask = 2 * FIRST_ROOM - 1;
-	g->rows = aligned_alloc(LINE, (size_t)g->room * g->stride * sizeof *g->rows);
+	g->rows = wide((size_t)g->room * g->stride * sizeof *g->rows);
 	g->slots = calloc(g->mask + 1, sizeof *g->slots);
 	g->keys = malloc(duckdb_vector_size() * g->words * sizeof *g->keys);
 	g->hashes = malloc(duckdb_vector_size() * sizeof *g->hashes);
@@ -210,14 +223,15 @@ static bool grow(struct groups *g)
 {
 	const uint32_t room = 2 * g->room;
 	const uint64_t mask = 2 * (uint64_t)room - 1;
-	uint64_t *rows = aligned_alloc(LINE, (size_t)room * g->stride * sizeof *rows);
-	uint64_t *slots = calloc(mask + 1, sizeof *slots);
+	uint64_t *rows = wide((size_t)room * g->stride * sizeof *rows);
+	uint64_t *slots = wide((mask + 1) * sizeof *slots);
 
 	if (!rows || !slots) {
 		free(rows);
 		free(slots);
 		return false;
 	}
+	memset(slots, 0, (mask + 1) * sizeof *slots);
 	memcpy(rows, g->rows, (size_t)g->count * g->stride * sizeof *rows);
 	free(g->rows);
 	g->rows = rows;

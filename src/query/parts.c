@@ -330,7 +330,7 @@ static void close_window(struct reply *r)
 static void shorten_window(struct reply *r)
 {
 	uint64_t left_out;
-	const int64_t begin = store_newest(r->store, REPLY_RECORDS, &left_out);
+	const int64_t begin = store_begin(r->store, REPLY_RECORDS, &left_out);
 
 	r->asked_from_ms = r->scope.from_ms;
 	if (begin <= r->scope.from_ms || begin >= r->scope.to_ms || question_yes(r->question, "", "whole"))

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/time.h"
@@ -211,6 +212,32 @@ static void join_times(const struct manifest *m, const struct group *g, struct p
 	}
 }
 
+/* Only what is proved whole goes on. The first damaged one is set aside, and the group has to wait. */
+static enum status take_sound(struct loader *l, struct group *g, bool *changed, struct error *err)
+{
+	struct manifest *m = &l->manifest;
+
+	for (uint32_t i = g->count; i-- > 0;) {
+		const uint32_t member = g->members[i];
+		const enum status s = partition_verify(l->store, &m->partitions[member], err);
+
+		if (s == OK)
+			continue;
+		g->records -= m->partitions[member].records;
+		memmove(g->members + i, g->members + i + 1, (--g->count - i) * sizeof g->members[0]);
+		if (s == ERR_FORMAT) {
+			g->count = 0;
+			l->totals.partitions_aside++;
+			*changed = true;
+			log_error(l->options.log, "store %s: set aside: %s", l->store, err->text);
+			return manifest_set_aside(m, member, err->text);
+		}
+		/* Whole it may be all the same: it stays, and the others go on without it. */
+		log_warn(l->options.log, "store %s: not read: %s", l->store, err->text);
+	}
+	return OK;
+}
+
 static enum status compact(struct loader *l, bool options, int64_t now_ms, bool *changed, struct error *err)
 {
 	struct manifest *m = &l->manifest;
@@ -223,14 +250,9 @@ static enum status compact(struct loader *l, bool options, int64_t now_ms, bool 
 	collect_small(m, options, &g);
 	if (g.count < COMPACT_FILES)
 		return OK;
-	for (uint32_t i = g.count; i-- > 0;) {
-		if (partition_verify(l->store, &m->partitions[g.members[i]], err) != OK) {
-			l->totals.partitions_aside++;
-			*changed = true;
-			log_error(l->options.log, "store %s: set aside: %s", l->store, err->text);
-			return manifest_set_aside(m, g.members[i], err->text);
-		}
-	}
+	s = take_sound(l, &g, changed, err);
+	if (s != OK || g.count < COMPACT_FILES / 2)
+		return s;
 	sql_init(&source);
 	join_times(m, &g, &joined);
 	manifest_name(m, options, joined.received_last_ms, joined.path);
@@ -280,7 +302,9 @@ enum status keep_checked(struct loader *l, bool whole, uint32_t *set_aside, stru
 		const enum status s = whole ? partition_verify(l->store, &m->partitions[i], &why)
 					    : partition_check(l->store, &m->partitions[i], &why);
 
-		if (s == OK || s == ERR_MEMORY) {
+		if (s != ERR_FORMAT) {
+			if (s != OK)
+				log_warn(l->options.log, "store %s: left as it is: %s", l->store, why.text);
 			i++;
 			continue;
 		}

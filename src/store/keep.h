@@ -20,5 +20,6 @@ MUST_CHECK enum status keep_swept(struct loader *l, struct error *err);
  * but for ERR_MEMORY. */
 MUST_CHECK enum status keep_house(struct loader *l, int64_t now_ms, struct error *err);
 
-/* Look at every partition; `whole`: read it for its checksum. Damaged ones are set aside. */
+/* Look at every partition; `whole`: read it for its checksum. Damaged ones are set aside; what cannot be read
+ * now stays. */
 MUST_CHECK enum status keep_checked(struct loader *l, bool whole, uint32_t *set_aside, struct error *err);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,13 +57,38 @@ static enum status sum_file(int fd, uint64_t octets, uint64_t *out, const char *
 	return OK;
 }
 
+/* ERR_FORMAT: the file ends before. */
+static enum status read_all(int fd, uint8_t *to, size_t length, uint64_t at, const char *path,
+			    struct error *err)
+{
+	while (length) {
+		const ssize_t n = pread(fd, to, length, (off_t)at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_errno(err, "%s: read", path);
+		if (n == 0)
+			return error_set(err, ERR_FORMAT, "%s: it ends at %llu", path,
+					 (unsigned long long)at);
+		to += n;
+		length -= (size_t)n;
+		at += (uint64_t)n;
+	}
+	return OK;
+}
+
 /* The checksum of footer and tail. ERR_FORMAT: there is none. */
 static enum status sum_footer(int fd, uint64_t octets, uint64_t *out, const char *path, struct error *err)
 {
 	uint8_t tail[TAIL];
 
-	if (octets < TAIL + 4 || pread(fd, tail, TAIL, (off_t)(octets - TAIL)) != TAIL ||
-	    memcmp(tail + 4, "PAR1", 4) != 0)
+	if (octets < TAIL + 4)
+		return error_set(err, ERR_FORMAT, "%s: it has no Parquet footer", path);
+	enum status s = read_all(fd, tail, TAIL, octets - TAIL, path, err);
+	if (s != OK)
+		return s;
+	if (memcmp(tail + 4, "PAR1", 4) != 0)
 		return error_set(err, ERR_FORMAT, "%s: it has no Parquet footer", path);
 
 	const size_t length =
@@ -74,10 +100,10 @@ static enum status sum_footer(int fd, uint64_t octets, uint64_t *out, const char
 	auto_free uint8_t *footer = malloc(length + TAIL);
 	if (!footer)
 		return error_set(err, ERR_MEMORY, "%s: no memory for its footer", path);
-	if (pread(fd, footer, length + TAIL, (off_t)(octets - TAIL - length)) != (ssize_t)(length + TAIL))
-		return error_set(err, ERR_FORMAT, "%s: its footer cannot be read", path);
-	*out = XXH3_64bits(footer, length + TAIL);
-	return OK;
+	s = read_all(fd, footer, length + TAIL, octets - TAIL - length, path, err);
+	if (s == OK)
+		*out = XXH3_64bits(footer, length + TAIL);
+	return s;
 }
 
 /* DuckDB holds a row group and, from the start, a dictionary for each column: strangers choose how many
@@ -144,7 +170,9 @@ enum status partition_write(struct duck *duck, const char *store, const char *so
 		unlink(hidden);
 		return s;
 	}
-	return folder_sync(folder, err);
+	/* And the folder's own name: who made it may have been stopped before he could bring that to disk. */
+	s = folder_sync(folder, err);
+	return s == OK ? folder_sync(dirname(folder), err) : s;
 }
 
 static enum status open_checked(const char *store, const struct partition *p, int *out, struct error *err)
@@ -157,6 +185,8 @@ static enum status open_checked(const char *store, const struct partition *p, in
 		return error_set(err, ERR_LIMIT, "%s/%s: the name is too long", store, p->path);
 
 	auto_fd fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 && (errno == ENOENT || errno == ELOOP))
+		return error_set(err, ERR_FORMAT, "%s: %s", p->path, strerror(errno));
 	if (fd < 0 || fstat(fd, &st) != 0)
 		return error_errno(err, "%s", p->path);
 	if ((uint64_t)st.st_size != p->octets)

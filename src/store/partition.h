@@ -36,7 +36,8 @@ MUST_CHECK enum status partition_write(struct duck *duck, const char *store, con
 				       uint32_t columns, struct partition *out, struct error *err);
 
 /* Size, footer and the footer's checksum are what the manifest says: some microseconds, finds a file that was
- * cut, replaced or not written. */
+ * cut, replaced or not written: ERR_FORMAT. ERR_SYSTEM, ERR_PERMISSION, ERR_MEMORY: nothing can be said now.
+ */
 MUST_CHECK enum status partition_check(const char *store, const struct partition *p, struct error *err);
 
 /* The whole checksum: reads the file. DuckDB does not notice octets that changed inside pages; this does. */

@@ -18,6 +18,7 @@ enum {
 	TAIL_RECORDS = 4000000, /* decoded by a query at most, so that it stays within 300 MB */
 	TAIL_OCTETS = 256 << 20,
 	READ_TRIES = 5,
+	SMALL_PART = 4, /* one of so many is worth a look of its own */
 };
 
 /* What one store_attach made; earlier ones stay, as views of the same database may still use them. */
@@ -27,6 +28,7 @@ struct attached {
 	struct view_source sources[2]; /* of flows, of options */
 	char names[2][2][48];          /* of their tails */
 	uint32_t *chosen[2];
+	uint32_t *newest;      /* chosen[0], that which ends last in front */
 	struct schema columns; /* of flows */
 };
 
@@ -76,6 +78,7 @@ void store_close(struct store *s)
 		schema_fini(&a->columns);
 		free(a->chosen[0]);
 		free(a->chosen[1]);
+		free(a->newest);
 		free(a);
 	}
 	sql_fini(&s->quarantine);
@@ -317,6 +320,42 @@ static enum status make_ledger(struct attached *a, duckdb_connection connection,
 	return t.failed ? error_set(err, ERR_SYSTEM, "ledger of the store: DuckDB takes no rows") : OK;
 }
 
+/* The newest part. */
+
+/* A record's flowEnd is one of its times, its receiveTime one of those of receipt. */
+static int64_t last_of(const struct partition *p)
+{
+	return p->last_ms > p->received_last_ms ? p->last_ms : p->received_last_ms;
+}
+
+static int64_t first_of(const struct partition *p)
+{
+	return p->first_ms < p->received_first_ms ? p->first_ms : p->received_first_ms;
+}
+
+static int later_first(const void *a, const void *b, void *arg)
+{
+	const struct manifest *m = arg;
+	const uint32_t one = *(const uint32_t *)a, other = *(const uint32_t *)b;
+	const int64_t ends = last_of(&m->partitions[one]), other_ends = last_of(&m->partitions[other]);
+
+	return ends != other_ends ? (ends < other_ends) - (ends > other_ends) : (one < other) - (one > other);
+}
+
+static enum status sort_newest(struct attached *a, struct error *err)
+{
+	const struct view_source *source = &a->sources[0];
+	const size_t size = source->partition_count * sizeof *a->newest;
+
+	a->newest = malloc(size + 1);
+	if (!a->newest)
+		return error_set(err, ERR_MEMORY, "no memory for a list of partitions");
+	memcpy(a->newest, a->chosen[0], size);
+	qsort_r(a->newest, source->partition_count, sizeof *a->newest, later_first,
+		(void *)(uintptr_t)source->manifest);
+	return OK;
+}
+
 enum status store_attach_parts(struct store *s, duckdb_connection connection, int64_t from_ms, int64_t to_ms,
 			       struct store_coverage *out, struct error *err)
 {
@@ -338,6 +377,8 @@ enum status store_attach_parts(struct store *s, duckdb_connection connection, in
 		status = view_address_function(connection, err);
 	for (unsigned options = 0; status == OK && options < 2; options++)
 		status = find_parts(s, a, connection, options, from_ms, to_ms, out, err);
+	if (status == OK)
+		status = sort_newest(a, err);
 	if (status != OK)
 		return status;
 	view_columns(&a->sources[0], &a->columns);
@@ -371,11 +412,41 @@ const struct schema *store_columns(const struct store *s)
 	return &s->attached->columns;
 }
 
+bool store_newest(const struct store *s, uint64_t records, struct store_newest *out)
+{
+	const struct attached *a = s->attached;
+	const struct view_source *source = &a->sources[0];
+	uint64_t have = 0, all = 0;
+
+	for (uint32_t i = 0; i < source->partition_count; i++)
+		all += source->manifest->partitions[a->newest[i]].records;
+	*out = (struct store_newest){0};
+	while (out->partitions < source->partition_count && have < records)
+		have += source->manifest->partitions[a->newest[out->partitions++]].records;
+	if (out->partitions == source->partition_count || have > all / SMALL_PART)
+		return false;
+	/* Times finer than a millisecond were cut off. */
+	out->behind_ms = last_of(&source->manifest->partitions[a->newest[out->partitions]]) + 1;
+	return true;
+}
+
+void store_flows_of(const struct store *s, const struct store_newest *part, struct sql *out,
+		    const char *statement)
+{
+	struct view_source source = s->attached->sources[0];
+
+	if (part) {
+		source.partitions = s->attached->newest;
+		source.partition_count = part->partitions;
+	}
+	sql_put(out, "WITH flows AS NOT MATERIALIZED ");
+	view_inline(out, &source, statement);
+	sql_put(out, " ");
+}
+
 void store_flows(const struct store *s, struct sql *out, const char *statement)
 {
-	sql_put(out, "WITH flows AS ");
-	view_inline(out, &s->attached->sources[0], statement);
-	sql_put(out, " ");
+	store_flows_of(s, NULL, out, statement);
 }
 
 void store_flows_between(const struct store *s, struct sql *out, const char *statement, int64_t from_ms,
@@ -388,47 +459,34 @@ void store_flows_between(const struct store *s, struct sql *out, const char *sta
 	for (uint32_t i = 0; chosen && i < source.partition_count; i++) {
 		const struct partition *p = &source.manifest->partitions[source.partitions[i]];
 
-		if ((!from_ms || p->last_ms >= from_ms) && (!to_ms || p->first_ms <= to_ms))
+		if ((!from_ms || last_of(p) >= from_ms) && (!to_ms || first_of(p) <= to_ms))
 			chosen[count++] = source.partitions[i];
 	}
 	source.partitions = chosen;
 	source.partition_count = count;
-	sql_put(out, "WITH flows AS ");
+	sql_put(out, "WITH flows AS NOT MATERIALIZED ");
 	if (chosen)
 		view_inline(out, &source, statement);
 	sql_put(out, " ");
 	free(chosen);
 }
 
-/* Partitions are as good as in the order of their times: the oldest goes first, until the rest is small
- * enough, and with it those that end before it does. */
-int64_t store_newest(const struct store *s, uint64_t records, uint64_t *left_out)
+int64_t store_begin(const struct store *s, uint64_t records, uint64_t *left_out)
 {
-	const struct view_source *source = &s->attached->sources[0];
-	const struct partition *all = source->manifest->partitions;
-	uint64_t within = 0;
+	const struct attached *a = s->attached;
+	const struct partition *all = a->sources[0].manifest->partitions;
+	uint32_t i = 0;
 	int64_t begin = 0;
 
 	*left_out = 0;
-	for (uint32_t i = 0; i < source->partition_count; i++)
-		within += all[source->partitions[i]].records;
-	while (within > records) {
-		int64_t oldest = INT64_MAX;
-
-		for (uint32_t i = 0; i < source->partition_count; i++) {
-			const struct partition *p = &all[source->partitions[i]];
-
-			if (p->last_ms >= begin && p->last_ms < oldest)
-				oldest = p->last_ms;
-		}
-		begin = oldest + 1;
-		within = 0;
-		*left_out = 0;
-		for (uint32_t i = 0; i < source->partition_count; i++) {
-			const struct partition *p = &all[source->partitions[i]];
-
-			*(p->last_ms >= begin ? &within : left_out) += p->records;
-		}
+	for (uint64_t have = 0; i < a->sources[0].partition_count; i++) {
+		have += all[a->newest[i]].records;
+		if (have > records)
+			break;
 	}
+	if (i < a->sources[0].partition_count)
+		begin = last_of(&all[a->newest[i]]) + 1;
+	for (; i < a->sources[0].partition_count; i++)
+		*left_out += all[a->newest[i]].records;
 	return begin;
 }

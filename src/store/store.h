@@ -66,17 +66,30 @@ MUST_CHECK enum status store_attach_ledger(struct store *store, duckdb_connectio
 /* The columns of `flows` that records of the last attachment have; borrowed until the next. */
 const struct schema *store_columns(const struct store *store);
 
-/* Append "WITH flows AS (…) ": the records of the last attachment, with those columns that `statement`, which
- * shall follow, names in quotes. */
+/* Append "WITH flows AS NOT MATERIALIZED (…) ": the records of the last attachment, with those columns that
+ * `statement`, which shall follow, names in quotes. */
 void store_flows(const struct store *store, struct sql *out, const char *statement);
 
-/* The same without partitions that have no record between the two times (as in store_attach). */
+/* For who asks for the newest: a part of the last attachment, its tail and those partitions that end last. */
+struct store_newest {
+	uint32_t partitions;
+	int64_t behind_ms; /* all records outside have flowEnd and receiveTime before this */
+};
+
+/* So many of them that they have `records` or more. False: that is no small part of all there are. */
+bool store_newest(const struct store *store, uint64_t records, struct store_newest *out);
+
+/* As store_flows, over that part; NULL: over all. */
+void store_flows_of(const struct store *store, const struct store_newest *part, struct sql *out,
+		    const char *statement);
+
+/* As store_flows, without partitions that have no record between the two times, 0: open. */
 void store_flows_between(const struct store *store, struct sql *out, const char *statement, int64_t from_ms,
 			 int64_t to_ms);
 
-/* From when on the newest partitions of the last attachment, the tail with them, have at most `records`, and
- * how many records are in those left out by that time. 0: all of them are within it. */
-int64_t store_newest(const struct store *store, uint64_t records, uint64_t *left_out);
+/* From when on all records are in the newest partitions of the last attachment (and its tail) that together
+ * have at most `records`, and how many are in the others. 0: there are no others. */
+int64_t store_begin(const struct store *store, uint64_t records, uint64_t *left_out);
 
 /* Names and reasons of what the last store_attach left out as damaged: one line each, "" when nothing. */
 const char *store_quarantine_text(const struct store *store);

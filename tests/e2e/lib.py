@@ -434,6 +434,25 @@ def icmp_echo(source, destination, request=True, payload=b"weir"):
     return ip_packet(source, destination, 1, head[:2] + struct.pack("!H", checksum(whole)) + whole[4:])
 
 
+def distinct(packet, number):
+    """Another frame of the same flow: IPv4 by its identification."""
+    data = bytearray(packet)
+    if data[0] >> 4 == 4:
+        data[4:6] = struct.pack("!H", number + 1)
+        data[10:12] = b"\0\0"
+        data[10:12] = struct.pack("!H", checksum(bytes(data[:20])))
+    return bytes(data)
+
+
+def send_out(ns, to, packet):
+    """A whole IP packet through the output hook of `ns`, as it is; a refusal comes back as EPERM."""
+    family = socket.AF_INET6 if packet[0] >> 4 == 6 else socket.AF_INET
+    with ns.entered():
+        s = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW)
+    with s, contextlib.suppress(PermissionError):
+        s.sendto(packet, (to, 0))
+
+
 LINK_RAW = 101
 
 

@@ -165,14 +165,16 @@ class Stimulus:
         pids = [p for p in self.c.children() if cl.process_name(p) not in ("asker", "answerer")]
         return sum(cl.resident(p) for p in pids), sum(cl.cpu_seconds(p) for p in pids)
 
+    def work_of_a_second(self):
+        before = self.use()[1]
+        time.sleep(1.0)
+        return self.use()[1] - before
+
     def settle(self, messages, megabytes=200, seconds=3.0):
         """All was read; the collector is quiet again and has not grown."""
         self.c.wait_messages(messages)
-        time.sleep(0.3)
+        lib.wait_for("a second without messages and without work", lambda: self.work_of_a_second() < 0.3, 30)
         resident, cpu = self.use()
-        time.sleep(1.0)
-        idle = self.use()[1] - cpu
-        lib.check(idle < 0.3, f"{idle:.2f} s of work in a second without messages")
         grown = (resident - self.before[0]) / 1024
         lib.check(grown < megabytes, f"{grown:.0f} MiB more after {messages} messages")
         lib.check(cpu - self.before[1] < seconds, f"{cpu - self.before[1]:.1f} s of work")

@@ -1,12 +1,10 @@
 """Refused frames, in rule sets shaped as overlay programs shape theirs: one record each, with side, reason and rule."""
 
-import contextlib
 import json
 import os
 import random
 import re
 import signal
-import socket
 import struct
 import time
 
@@ -101,32 +99,13 @@ def packets(version, source, destination, port):
         yield lib.icmp_echo(a, b)
 
 
-def send_out(ns, version, packet):
-    """Through the output hook, as it is."""
-    family = socket.AF_INET6 if version == 6 else socket.AF_INET
-    with ns.entered():
-        s = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW)
-    with s, contextlib.suppress(PermissionError):
-        s.sendto(packet, (THERE[version], 0))
-
-
-def distinct(packet, number):
-    """Another frame of the same flow: TCP by its sequence, IPv4 by its identification."""
-    data = bytearray(packet)
-    if data[0] >> 4 == 4:
-        data[4:6] = struct.pack("!H", number + 1)
-        data[10:12] = b"\0\0"
-        data[10:12] = struct.pack("!H", lib.checksum(bytes(data[:20])))
-    return bytes(data)
-
-
 def traffic(ns, tun, port):
     for number in range(FRAMES):
         for version in 4, 6:
             for packet in packets(version, THERE, HERE, port):
-                tun.deliver(distinct(packet, number))
+                tun.deliver(lib.distinct(packet, number))
             for packet in packets(version, HERE, THERE, port):
-                send_out(ns, version, packet)
+                lib.send_out(ns, THERE[version], packet)
         time.sleep(0.05)
 
 
@@ -356,7 +335,7 @@ def test_trace_numbers():
             probe = start(lab, ns, sink.spec(), TraceRules=True)
             lib.wait_for("our rules", lambda: "nftrace" in ns.run("nft", "list", "ruleset")[1])
             for number in range(count):
-                tun.deliver(distinct(lib.udp(THERE[4], 4000, HERE[4], DENIED, b"question"), number))
+                tun.deliver(lib.distinct(lib.udp(THERE[4], 4000, HERE[4], DENIED, b"question"), number))
                 time.sleep(0.005)
             time.sleep(0.3)
             probe.stop()

@@ -7,7 +7,6 @@ import random
 import re
 import signal
 import socket
-import struct
 import time
 
 import lib
@@ -49,24 +48,6 @@ def tables(ns):
 # Traffic
 
 
-def distinct(packet, number):
-    """Another frame of the same flow: IPv4 by its identification."""
-    data = bytearray(packet)
-    if data[0] >> 4 == 4:
-        data[4:6] = struct.pack("!H", number + 1)
-        data[10:12] = b"\0\0"
-        data[10:12] = struct.pack("!H", lib.checksum(bytes(data[:20])))
-    return bytes(data)
-
-
-def send_out(ns, version, packet):
-    """Through the output hook, as it is; a refusal comes back as EPERM."""
-    with ns.entered():
-        s = socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
-    with s, contextlib.suppress(PermissionError):
-        s.sendto(packet, (THERE[version], 0))
-
-
 def send(ns, tun, port, ping=False, sport=4000):
     for number in range(FRAMES):
         for version in 4, 6:
@@ -76,9 +57,9 @@ def send(ns, tun, port, ping=False, sport=4000):
                 packets += [lib.icmp_echo(a, b)] if ping else []
                 for packet in packets:
                     if out:
-                        send_out(ns, version, distinct(packet, number))
+                        lib.send_out(ns, THERE[version], lib.distinct(packet, number))
                     else:
-                        tun.deliver(distinct(packet, number))
+                        tun.deliver(lib.distinct(packet, number))
         time.sleep(0.05)
 
 

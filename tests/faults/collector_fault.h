@@ -73,6 +73,9 @@ int unfinished(const char *store);
 
 /* Wait for a child; kill it and answer -1 when it takes longer. */
 int wait_for_end(pid_t pid, int ms);
+/* The same for a loader or a reader, who get no signal from here that asks them to end: such a one means that
+ * somebody stops the whole test. Then it ends at once and nothing is said about the store. */
+int wait_for_worker(pid_t pid, int ms);
 /* For all there are: this process takes in orphans. */
 bool wait_for_all(int ms);
 

@@ -31,6 +31,7 @@ import time
 from journal_faults import Broken, copy_at_rest, loops_work, own_namespace
 
 PICTURES = 10  # of one disk
+STOPPED = 3  # the program's exit status when somebody else ended one of its processes
 
 
 class Done:
@@ -57,6 +58,8 @@ def campaign(options, folder, program, name, *numbers, environment=None):
     done.sites = [line[2:] for line in lines if line.startswith("@ ")]
     done.text = next((line[2:] for line in lines if line.startswith("= ")), "")
     done.runs = int(done.text.split()[0]) if done.text else 0
+    if ran.returncode == STOPPED or ran.returncode in (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP):
+        raise SystemExit(f"{name}: stopped from outside after {done.runs} runs")
     if ran.returncode:
         said = [line[2:] for line in lines if line.startswith("# ")] or [f"it ended with {ran.returncode}"]
         broken = Broken("; ".join(said[-3:]))

@@ -174,7 +174,7 @@ static bool view_take(const char *store, struct view *v)
 			snprintf(v->text, sizeof v->text, "%s", err.text);
 		_exit(seen ? 0 : 1);
 	}
-	if (wait_for_end(pid, END_MS) == 0)
+	if (wait_for_worker(pid, END_MS) == 0)
 		return true;
 	say("# the store cannot be read: %s", v->text);
 	return false;
@@ -282,7 +282,7 @@ static bool restart(const char *store, struct book *book)
 		return false;
 	}
 	journal_close(journal);
-	status = wait_for_end(loader_begin(&v), END_MS);
+	status = wait_for_worker(loader_begin(&v), END_MS);
 	if (status != 0)
 		say("# the loader does not start again: status %d; its log is at %s.log", status, store);
 	return status == 0;

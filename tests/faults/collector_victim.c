@@ -19,6 +19,7 @@
 #include "collector_message.h"
 #include "daemon/roles.h"
 
+enum { STOPPED = 3 }; /* the exit status */
 enum { SYNC_MS = 4, FLUSH_RECORDS = 45, FLUSH_AGE_MS = 30 };
 
 void say(const char *format, ...)
@@ -267,6 +268,18 @@ int wait_for_end(pid_t pid, int ms)
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	return -1;
+}
+
+int wait_for_worker(pid_t pid, int ms)
+{
+	const int status = wait_for_end(pid, ms);
+	const int signal = status != -1 && WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+
+	if (signal == SIGTERM || signal == SIGINT || signal == SIGHUP) {
+		say("# stopped from outside by signal %d", signal);
+		_exit(STOPPED);
+	}
+	return status;
 }
 
 static bool all_ended(void *arg)

@@ -7,11 +7,13 @@
 
 int __real_fdatasync(int fd);
 int __real_ftruncate64(int fd, off_t length);
+ssize_t __real_pread64(int fd, void *octets, size_t length, off_t at);
 ssize_t __real_pwrite64(int fd, const void *octets, size_t length, off_t at);
 ssize_t __real_pwritev64(int fd, const struct iovec *iov, int count, off_t at);
 int __real_openat64(int folder, const char *name, int flags, ...);
 int __wrap_fdatasync(int fd);
 int __wrap_ftruncate64(int fd, off_t length);
+ssize_t __wrap_pread64(int fd, void *octets, size_t length, off_t at);
 ssize_t __wrap_pwrite64(int fd, const void *octets, size_t length, off_t at);
 ssize_t __wrap_pwritev64(int fd, const struct iovec *iov, int count, off_t at);
 int __wrap_openat64(int folder, const char *name, int flags, mode_t mode);
@@ -23,6 +25,8 @@ static struct {
 	ssize_t data_room;      /* octets that the next pwritev still takes, then `fault`; -1: all */
 	ssize_t side_room;      /* of the next pwrite to a side file */
 	int fault, interrupted; /* errno; how many EINTR before */
+	int reads, unreadable;  /* calls seen; which of them fails, from 1; 0: none */
+	bool for_ever;          /* and all after it */
 } disk;
 
 static void heal(void)
@@ -51,6 +55,17 @@ int __wrap_openat64(int folder, const char *name, int flags, mode_t mode)
 		return -1;
 	}
 	return __real_openat64(folder, name, flags, mode);
+}
+
+ssize_t __wrap_pread64(int fd, void *octets, size_t length, off_t at)
+{
+	disk.reads++;
+	if (disk.unreadable &&
+	    (disk.reads == disk.unreadable || (disk.for_ever && disk.reads > disk.unreadable))) {
+		errno = EIO;
+		return -1;
+	}
+	return __real_pread64(fd, octets, length, at);
 }
 
 static ssize_t refuse(ssize_t *room)
@@ -359,6 +374,76 @@ static void a_failed_fsync_before_a_kill(void **state)
 	finish(store, journal, 10, 1);
 }
 
+/* The accepted messages that a loader gets; how often it was told to come again. */
+static uint32_t read_accepted(const char *store, uint32_t *again)
+{
+	struct journal_reader *reader;
+	struct journal_entry entry;
+	struct error err;
+	enum status st;
+	uint32_t messages = 0;
+
+	*again = 0;
+	assert_int_equal(journal_reader_open(&reader, store, (struct journal_position){0}, true, &err), OK);
+	while ((st = journal_read(reader, &entry, &err)) != END) {
+		messages += st == OK;
+		*again += st == ERR_SYSTEM;
+	}
+	assert_int_equal(journal_reader_statistics(reader).damaged > 0, disk.for_ever);
+	journal_reader_close(reader);
+	return messages;
+}
+
+/* A read that fails once loses nothing, whichever it is; neither does what comes behind cut anything. */
+static void a_failed_read(void **state)
+{
+	char *store;
+	struct journal *journal;
+	struct journal_writer *w = begin(&store, &journal);
+	uint32_t again;
+
+	append_numbered(w, peers, 0, N, SECOND(1));
+	assert_int_equal(journal_sync(w, SECOND(2), true), OK);
+	journal_close(journal);
+	for (int nth = 1;; nth++) {
+		heal();
+		disk.unreadable = nth;
+		assert_int_equal(read_accepted(store, &again), N);
+		if (disk.reads < nth)
+			break;
+	}
+	for (int nth = 1;; nth++) { /* the journal's recovery */
+		heal();
+		disk.unreadable = nth;
+		journal = open_journal(store, 0, NULL);
+		const int reads = disk.reads;
+		heal();
+		journal_close(journal);
+		assert_int_equal(read_accepted(store, &again), N);
+		if (reads < nth)
+			break;
+	}
+	finish(store, open_journal(store, 0, NULL), N, 0);
+}
+
+/* What can never be read does not stop a loader for ever. */
+static void what_cannot_be_read(void **state)
+{
+	char *store;
+	struct journal *journal;
+	struct journal_writer *w = begin(&store, &journal);
+	uint32_t again;
+
+	append_numbered(w, peers, 0, N, SECOND(1));
+	assert_int_equal(journal_sync(w, SECOND(2), true), OK);
+	disk.for_ever = true;
+	disk.reads = 0;
+	disk.unreadable = 4; /* behind store, mark and header */
+	(void)read_accepted(store, &again);
+	assert_in_range(again, 1, 100);
+	finish(store, journal, N, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -370,6 +455,8 @@ int main(void)
 		cmocka_unit_test(no_descriptors),
 		cmocka_unit_test(a_failed_fsync),
 		cmocka_unit_test(a_failed_fsync_before_a_kill),
+		cmocka_unit_test(a_failed_read),
+		cmocka_unit_test(what_cannot_be_read),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* A store from outside: what a reader is told when it is empty, older, damaged; what a writer keeps in order.
  */
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -199,6 +200,30 @@ static void a_bit_in_a_page_is_found(void **state)
 	free(b);
 }
 
+/* What cannot be read at the moment is not damaged for that. */
+static void what_cannot_be_opened_now_stays(void **state)
+{
+	struct build *b = malloc(sizeof *b);
+	char *folder = folder_new();
+	struct loader *l = open_loader(folder);
+	struct error err = {0};
+	struct rlimit before, none;
+	uint32_t aside = 1;
+
+	put_partition(l, b, 1, 10, RECEIVED_MS);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	const enum status s = keep_checked(l, true, &aside, &err);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_int_equal(s, OK);
+	assert_int_equal(aside, 0);
+	assert_int_equal(loader_manifest(l)->partition_count, 1);
+	loader_close(l);
+	folder_free(folder);
+	free(b);
+}
+
 static void small_partitions_are_put_together(void **state)
 {
 	struct build *b = malloc(sizeof *b);
@@ -323,6 +348,49 @@ static void time_leaves_partitions_out(void **state)
 	free(b);
 }
 
+/* Which partitions have the newest records, and from when on no other has any. */
+static void the_newest_part(void **state)
+{
+	static const struct field timed[] = {{IE_flowId, 8, 0}, {IE_flowEndMilliseconds, 8, 0}};
+	static const unsigned ends[] = {3, 9, 1, 7, 4,
+					8, 2, 6, 5, 0}; /* of each partition's last record, s */
+	enum { COUNT = sizeof ends / sizeof ends[0] };
+	struct build *b = malloc(sizeof *b);
+	char *folder = folder_new();
+	struct loader *l = open_loader(folder);
+	struct store_newest part;
+	struct error err = {0};
+	struct asking a;
+	struct sql sql;
+
+	for (unsigned n = 0; n < COUNT; n++) {
+		build_begin(b, n, 1);
+		build_template(b, 256, 0, timed, 2);
+		build_set(b, 256);
+		for (unsigned i = 0; i < 2; i++) { /* the first is always old */
+			build_number(b, n * 10 + i, 8);
+			build_number(b, (uint64_t)RECEIVED_MS + (i ? 1000 * ends[n] : 0), 8);
+		}
+		take(l, b, 1, n + 1);
+		assert_int_equal(loader_flush(l, RECEIVED_MS, &err), OK);
+	}
+	ask_open(&a, folder);
+	assert_true(store_newest(a.store, 3, &part));
+	assert_int_equal(part.partitions, 2);
+	assert_int_equal(part.behind_ms, RECEIVED_MS + 7001);
+	sql_init(&sql);
+	store_flows_of(a.store, &part, &sql, "\"flowId\"");
+	sql_put(&sql, "SELECT string_agg(\"flowId\", ' ' ORDER BY \"flowId\") FROM flows");
+	assert_answer(&a, sql.text, "10 11 50 51");
+	assert_false(store_newest(a.store, 6, &part)); /* almost a third of all */
+	assert_false(store_newest(a.store, 1000, &part));
+	sql_fini(&sql);
+	ask_close(&a);
+	loader_close(l);
+	folder_free(folder);
+	free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -330,10 +398,12 @@ int main(void)
 		cmocka_unit_test(no_store_and_other_layouts),
 		cmocka_unit_test(damaged_partitions_are_left_out),
 		cmocka_unit_test(a_bit_in_a_page_is_found),
+		cmocka_unit_test(what_cannot_be_opened_now_stays),
 		cmocka_unit_test(small_partitions_are_put_together),
 		cmocka_unit_test(old_partitions_go),
 		cmocka_unit_test(leftovers_are_swept_by_a_writer_only),
 		cmocka_unit_test(time_leaves_partitions_out),
+		cmocka_unit_test(the_newest_part),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
