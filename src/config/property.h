@@ -42,6 +42,7 @@ struct property {
 	const struct property_word *words; /* PROPERTY_WORD; ends with NULL */
 	size_t offset, size; /* the member of struct settings that numbers, words, flags and texts set … */
 	int64_t scale;       /* … in units this many times smaller: NS_PER_MS for a member in ns */
+	bool of_records;     /* PROPERTY_CHAIN: of flow records, not of packets */
 	bool live;           /* a reload changes it; else it waits for the next start */
 };
 

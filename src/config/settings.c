@@ -9,6 +9,7 @@
 #include "config/document.h"
 #include "config/lexer.h"
 #include "config/property.h"
+#include "export/record_selection.h"
 
 enum { VALUE_SHOWN = 48, PROPERTY_COUNT_MAX = 64, PROPERTY_NAME_MAX = 64 };
 
@@ -314,8 +315,15 @@ static enum status add_selector(struct profile *p, const struct property *proper
 	if (chain->count == CHAIN_MAX)
 		return fail(p, v->member.first.begin, "%s.%s: at most %d selectors allowed", section,
 			    v->property, CHAIN_MAX);
-	if (!text || selector_parse(&chain->selector[chain->count], text) != OK)
-		return fail_value(p, v, SELECTOR_ALLOWED);
+	struct selector *one = &chain->selector[chain->count];
+	bool (*const is_allowed)(const struct selector *) =
+		property->of_records ? selector_is_of_records : selector_is_of_packets;
+	struct error why = {0};
+	if (!text || selector_parse(one, text) != OK || !is_allowed(one))
+		return fail_value(p, v, property->of_records ? RECORD_SELECTOR_ALLOWED : SELECTOR_ALLOWED);
+	if (one->of_records && record_match_check(one->text, &why) != OK)
+		return fail(p, v->member.first.begin, "%s.%s: \"%s\": %s", section, v->property, text,
+			    why.text);
 	chain->count++;
 	return OK;
 }

@@ -23,9 +23,9 @@ struct owner {
 
 struct kind {
 	char name[KIND_NAME_MAX];
-	uint64_t total, told;
-	struct mono_ns when; /* the last line; 0: none */
-	uint32_t last;       /* an owner that has it */
+	uint64_t total, told; /* of what the log tells of */
+	struct mono_ns when;  /* the last line; 0: none */
+	uint32_t last;        /* an owner that has it */
 };
 
 struct ledger_page {
@@ -45,14 +45,32 @@ static const char *const transport_names[] = {
 	[INPUT_UDP] = "udp", [INPUT_TCP] = "tcp",   [INPUT_SCTP] = "sctp",
 	[INPUT_TLS] = "tls", [INPUT_DTLS] = "dtls", [INPUT_FILE] = "file"};
 
-/* Counters that are losses, by the beginning of their names. */
-static const char *const losses[] = {"sequence_lost",    "sets_given_up",
-				     "sets_no_room",     "sets_cut",
-				     "malformed_",       "value_",
-				     "exporter_",        "kernel_dropped",
-				     "columns_left_out", "input_damaged",
-				     "unplaced",         "partitions_aside",
-				     "elements_refused", NULL};
+/* Counters that the log tells of, by the beginning of their names: losses, and what an exporter does wrong …
+ */
+static const char *const told_of[] = {"sequence_lost",
+				      "sets_given_up",
+				      "sets_no_room",
+				      "sets_cut",
+				      "malformed_",
+				      "value_",
+				      "exporter_",
+				      "kernel_dropped",
+				      "columns_left_out",
+				      "input_damaged",
+				      "unplaced",
+				      "partitions_aside",
+				      "elements_refused",
+				      "unknown_sets",
+				      "templates_withdrawal_",
+				      "templates_bad_",
+				      "templates_empty",
+				      "templates_too_long",
+				      "templates_no_room",
+				      NULL};
+
+/* … and what is wrong over a reliable transport only (RFC 7011 section 8.1). */
+static const char *const told_of_streams[] = {"templates_same", "templates_replaced", "sets_without_template",
+					      NULL};
 
 /* Series that are there also at 0, so that a rise can be seen. */
 static const char *const always[] = {
@@ -131,6 +149,15 @@ static uint32_t find_kind(struct ledger_page *p, const char *name)
 	return p->kind_count++;
 }
 
+static bool is_told_of(const char *name, const char *transport)
+{
+	if (is_among(told_of, name, false))
+		return true;
+	return transport && is_among(told_of_streams, name, true) &&
+	       (transport == transport_names[INPUT_TCP] || transport == transport_names[INPUT_SCTP] ||
+		transport == transport_names[INPUT_TLS]);
+}
+
 static void visit(void *arg, const struct peer *peer, const struct origin *origin, const char *name,
 		  uint64_t count)
 {
@@ -150,9 +177,10 @@ static void visit(void *arg, const struct peer *peer, const struct origin *origi
 	struct owner *o = &p->owners[p->last_owner];
 	o->counts[kind] += count;
 	o->set[kind] |= count || is_among(always, name, true) || !peer;
-	p->kinds[kind].total += count;
-	if (count)
+	if (count && is_told_of(name, o->transport)) {
+		p->kinds[kind].total += count;
 		p->kinds[kind].last = p->last_owner;
+	}
 }
 
 static void put_kind(struct ledger_page *p, uint32_t kind)
@@ -188,8 +216,7 @@ static void tell(struct ledger_page *p, const struct logger *log)
 		struct kind *k = &p->kinds[i];
 		const struct owner *o = &p->owners[k->last];
 
-		if (k->total <= k->told || !is_among(losses, k->name, false) ||
-		    (k->when.ns && now.ns - k->when.ns < TELL_EVERY_S * NS_PER_S))
+		if (k->total <= k->told || (k->when.ns && now.ns - k->when.ns < TELL_EVERY_S * NS_PER_S))
 			continue;
 		log_warn(log, "ledger: %s: %" PRIu64 " more, %" PRIu64 " in all%s%s", k->name,
 			 k->total - k->told, k->total, *o->exporter ? ", also from " : "", o->exporter);

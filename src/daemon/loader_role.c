@@ -183,6 +183,7 @@ int loader_role(void *arg)
 	l.input.arg = &l;
 	if (open_loading(&l, &err) == OK) {
 		role_well(l.board);
+		tell(&l, true); /* what comes from now on is news for the log */
 		while (turn(&l))
 			;
 		tell(&l, true);

@@ -1,6 +1,7 @@
 #include <jansson.h>
 
 #include "daemon/device.h"
+#include "export/record_selection.h"
 
 static json_t *number(uint64_t n)
 {
@@ -23,6 +24,22 @@ static json_t *selection_report(const struct device *device)
 		json_array_append_new(list, o);
 	}
 	return list;
+}
+
+/* Of the records of one Observation Domain. */
+static void record_selection_report(json_t *list, const struct exporter *exporter, uint32_t domain)
+{
+	struct record_selector_item item;
+
+	for (uint32_t i = 0; exporter_record_selector(exporter, i, &item); i++) {
+		json_t *o = json_object();
+
+		json_object_set_new(o, "observationDomainId", number(domain));
+		json_object_set_new(o, "selector", number(item.id));
+		json_object_set_new(o, "observed", number(item.observed));
+		json_object_set_new(o, "selected", number(item.selected));
+		json_array_append_new(list, o);
+	}
 }
 
 static json_t *meter_report(const struct device *device)
@@ -155,16 +172,21 @@ static json_t *session_report(const struct exporter *exporter, uint32_t domain, 
 
 void device_report(const struct device *device, FILE *out)
 {
-	json_t *o = json_object(), *collectors = json_array();
+	json_t *o = json_object(), *collectors = json_array(), *records = json_array();
 
 	json_object_set_new(o, "source", source_report(device, 0));
 	json_object_set_new(o, "meter", meter_report(device));
 	if (device->source_count > 1 || device->peers)
 		json_object_set_new(o, "denied", denied_report(device));
 	struct exporter *exporter;
-	for (uint32_t n = 0; (exporter = device_exporter(device, n)); n++)
+	for (uint32_t n = 0; (exporter = device_exporter(device, n)); n++) {
+		record_selection_report(records, exporter, domain_of(device, n));
 		for (uint32_t i = 0; i < exporter_session_count(exporter); i++)
 			json_array_append_new(collectors, session_report(exporter, domain_of(device, n), i));
+	}
+	if (json_array_size(records))
+		json_object_set(o, "recordSelection", records);
+	json_decref(records);
 	json_object_set_new(o, "collectors", collectors);
 	json_dumpf(o, out, JSON_COMPACT | JSON_PRESERVE_ORDER);
 	fputc('\n', out);

@@ -29,7 +29,8 @@ void session_interfaces_due(struct session *s, const struct session_context *con
 {
 	s->due.point = 0;
 	s->due.end = context->points ? context->points->count : 0;
-	s->due.selection = context->options.selection && context->points ? 0 : SELECTION_DONE;
+	s->due.selection =
+		(context->options.selection && context->points) || context->records ? 0 : SELECTION_DONE;
 }
 
 void session_options_due(struct session *s, const struct session_context *context)
@@ -45,9 +46,19 @@ void session_options_due(struct session *s, const struct session_context *contex
 	session_interfaces_due(s, context);
 }
 
-static uint64_t selection_templates(const struct session_context *context)
+static struct selections selections_of(const struct session_context *context)
 {
-	return (uint64_t)options_selection_kinds(context->options.selection) << FLOW_LAYOUT_COUNT;
+	return (struct selections){.packets = context->options.selection,
+				   .records = context->records,
+				   .points = context->points,
+				   .domain = context->options.point_domain};
+}
+
+static uint64_t selection_kinds(const struct session_context *context)
+{
+	const struct selections all = selections_of(context);
+
+	return options_selection_kinds(&all);
 }
 
 static void refresh(struct session *s, const struct session_context *context, struct moment t)
@@ -69,7 +80,8 @@ static void start(struct session *s, const struct session_context *context, stru
 	s->generation = s->transport->type->generation(s->transport);
 	s->due.elements = ELEMENTS_DONE;
 	s->due.selection = SELECTION_DONE;
-	s->due.templates |= (PLAIN_OPTIONS & ~ELEMENTS_TEMPLATE) | selection_templates(context) |
+	s->due.templates |= (PLAIN_OPTIONS & ~ELEMENTS_TEMPLATE) |
+			    selection_kinds(context) << FLOW_LAYOUT_COUNT |
 			    (s->file ? FLOW_TEMPLATES_ALLOWED : 0);
 	if (s->file)
 		session_interfaces_due(s, context);
@@ -297,17 +309,17 @@ static enum status put_due_elements(const struct session *s, const struct sessio
 	return OK;
 }
 
-/* Which packets were selected, and how many: before the records that are made of them. */
+/* Which packets and records were selected, and how many: before the records that are made of them. */
 static enum status put_due_selection(const struct session *s, const struct session_context *context,
 				     struct outgoing *out, struct due *due, struct options_facts *facts)
 {
+	const struct selections all = selections_of(context);
 	enum options_kind kind;
 
 	while (due->selection != SELECTION_DONE) {
 		uint32_t next = due->selection;
 
-		if (!options_of_selection(context->options.selection, context->points,
-					  context->options.point_domain, &next, facts, &kind)) {
+		if (!options_of_selection(&all, &next, facts, &kind)) {
 			due->selection = SELECTION_DONE;
 			break;
 		}
@@ -330,7 +342,7 @@ static uint64_t missing_templates(const struct session *s, const struct session_
 	kinds |= due->rule < due->rule_end ? 1ULL << OPTIONS_RULES : 0;
 	kinds |= due->error < due->error_end ? 1ULL << OPTIONS_INTERFACE_ERRORS : 0;
 	kinds |= due->elements != ELEMENTS_DONE ? 1ULL << OPTIONS_ELEMENTS : 0;
-	kinds |= due->selection != SELECTION_DONE ? options_selection_kinds(context->options.selection) : 0;
+	kinds |= due->selection != SELECTION_DONE ? selection_kinds(context) : 0;
 	return (kinds << FLOW_LAYOUT_COUNT) & ~s->announced;
 }
 

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "export/exporter_state.h"
@@ -112,6 +113,24 @@ static void use_enterprise(struct exporter *e)
 	e->context.facts.enterprise = *pen;
 }
 
+static enum status select_records(struct exporter *e, struct error *err)
+{
+	const struct selector_chain *chain = &e->context.options.records;
+	const uint32_t first = options_free_selector(e->context.options.selection);
+	uint64_t seed = 0;
+
+	if (chain->count == 0)
+		return OK;
+	if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
+		return error_errno(err, "no random octets for the selection of records");
+	return record_selection_new(&e->context.records, chain, e->context.layout, first, seed, err);
+}
+
+bool exporter_record_selector(const struct exporter *e, uint32_t index, struct record_selector_item *out)
+{
+	return record_selection_item(e->context.records, index, out);
+}
+
 enum status exporter_new(struct exporter **out, const struct exporter_options *options,
 			 const struct point_table *points, const struct logger *log, struct error *err)
 {
@@ -129,6 +148,11 @@ enum status exporter_new(struct exporter **out, const struct exporter_options *o
 	options_make(e->context.layout + FLOW_LAYOUT_COUNT);
 	use_enterprise(e);
 	e->context.smallest_message = smallest_message(&e->context);
+	const enum status selected = select_records(e, err);
+	if (selected != OK) {
+		exporter_free(e);
+		return selected;
+	}
 	enum status st = exporter_check_options(options, e->context.smallest_message, err);
 	if (st == OK)
 		st = make_ring(e, options->ring_octets, err);
@@ -152,6 +176,7 @@ void exporter_free(struct exporter *e)
 	}
 	if (e->watch >= 0)
 		close(e->watch);
+	record_selection_free(e->context.records);
 	free(e->ring_memory);
 	free(e);
 }
@@ -329,6 +354,9 @@ void exporter_put(void *exporter, const struct flow_record *record)
 	struct exporter *e = exporter;
 	const uint32_t number = layout_of(record);
 	const struct layout *layout = &e->context.layout[number];
+
+	if (e->context.records && !record_selection_takes(e->context.records, number, record))
+		return;
 	uint8_t *at = ring_reserve(e->context.ring, layout->record_length);
 
 	if (!at) {

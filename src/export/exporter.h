@@ -29,6 +29,7 @@ struct exporter_options {
 	uint32_t forms;                    /* FORM_… of export/layout.h: what records have besides */
 	const struct selection *selection; /* which packets are metered, to tell of it; outlives the exporter.
 					      NULL: all */
+	struct selector_chain records;     /* which records are exported; count 0: all */
 	uint32_t enterprise;               /* Private Enterprise Number of our own elements; 0: WEIR_PEN */
 	int64_t template_refresh_ns;       /* UDP: all templates again at least this often (0: 60 s) … */
 	uint32_t template_refresh_messages; /* … and after this many messages (0: by time alone) */
@@ -74,6 +75,7 @@ struct session_statistics {
 };
 
 struct exporter;
+struct record_selector_item;
 
 MUST_CHECK enum status exporter_new(struct exporter **out, const struct exporter_options *options,
 				    const struct point_table *points, const struct logger *log,
@@ -119,6 +121,10 @@ MUST_CHECK enum status exporter_finish(struct exporter *exporter, struct mono_ns
 				       struct error *err);
 
 void exporter_free(struct exporter *exporter);
+
+/* Selector `index` of the records (export/record_selection.h). False: there are no more. */
+bool exporter_record_selector(const struct exporter *exporter, uint32_t index,
+			      struct record_selector_item *out);
 
 /* A session is a collector or a failover group. */
 uint32_t exporter_session_count(const struct exporter *exporter);

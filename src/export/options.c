@@ -24,8 +24,12 @@ enum { ROWS_MAX = 8 };
 		.applies = FOR_ALL                                                                           \
 	}
 
-#define SEQUENCE_ROWS SCOPE(selectionSequenceId, sequence, 8), VALUE(observationPointId, point_id, 8)
-#define SELECTOR(i)   VALUE(selectorId, selector[i], 8)
+#define SEQUENCE_ROWS   SCOPE(selectionSequenceId, sequence, 8), VALUE(observationPointId, point_id, 8)
+#define SELECTOR(i)     VALUE(selectorId, selector[i], 8)
+
+#define RECORD_SELECTOR SCOPE(selectorId, selector[0], 8), VALUE(flowSelectorAlgorithm, algorithm, 2)
+#define RECORDS_SELECTED                                                                                     \
+	VALUE(selectorIDTotalFlowsObserved, observed, 8), VALUE(selectorIDTotalFlowsSelected, selected, 8)
 
 static const struct {
 	const char *name;
@@ -137,6 +141,22 @@ static const struct {
 				       SCOPE(flowDirection, refused_direction, 1),
 				       VALUE(droppedPacketTotalCount, refused_packets, 8),
 				       VALUE(observationTimeMilliseconds, refused_ms, 8)}},
+	[OPTIONS_RECORD_SELECTOR_COUNT] = {"Selector of flow records: systematic, count-based (RFC 7014)",
+					   1,
+					   {RECORD_SELECTOR, VALUE(samplingFlowInterval, take, 8),
+					    VALUE(samplingFlowSpacing, space, 8), RECORDS_SELECTED}},
+	[OPTIONS_RECORD_SELECTOR_RANDOM] = {"Selector of flow records: random, n out of N",
+					    1,
+					    {RECORD_SELECTOR, VALUE(samplingSize, take, 4),
+					     VALUE(samplingPopulation, of, 4), RECORDS_SELECTED}},
+	[OPTIONS_RECORD_SELECTOR_PROBABILITY] = {"Selector of flow records: uniform probabilistic",
+						 1,
+						 {RECORD_SELECTOR, VALUE(samplingProbability, probability, 8),
+						  RECORDS_SELECTED}},
+	[OPTIONS_RECORD_SELECTOR_MATCH] = {"Selector of flow records: property match",
+					   1,
+					   {RECORD_SELECTOR, STRING(selectorName, expression),
+					    RECORDS_SELECTED}},
 };
 
 void options_make(struct layout out[static OPTIONS_COUNT])
@@ -189,45 +209,100 @@ static enum options_kind describe_selector(const struct selector *s, struct opti
 	}
 }
 
+static enum options_kind describe_record_selector(const struct record_selector_item *item,
+						  struct options_facts *facts)
+{
+	describe_selector(item->selector, facts);
+	facts->selector[0] = item->id;
+	facts->observed = item->observed;
+	facts->selected = item->selected;
+	switch ((enum selector_algorithm)item->selector->algorithm) {
+	case SELECTOR_COUNT: return OPTIONS_RECORD_SELECTOR_COUNT;
+	case SELECTOR_RANDOM: return OPTIONS_RECORD_SELECTOR_RANDOM;
+	case SELECTOR_PROBABILITY: return OPTIONS_RECORD_SELECTOR_PROBABILITY;
+	case SELECTOR_TIME:
+	case SELECTOR_FILTER:
+	default: return OPTIONS_RECORD_SELECTOR_MATCH;
+	}
+}
+
+static uint32_t packet_items(const struct selection *selection)
+{
+	struct selection_item item;
+	uint32_t count = 0;
+
+	while (selection && selection_item(selection, count, &item))
+		count++;
+	return count;
+}
+
+/* Items of packets come first, those of records behind them. */
+static bool item_of_records(const struct selections *s, uint32_t index, struct record_selector_item *out)
+{
+	return record_selection_item(s->records, index - packet_items(s->packets), out);
+}
+
 /* A sequence is known by the number of its point. */
-bool options_of_selection(const struct selection *selection, const struct point_table *points,
-			  uint32_t domain, uint32_t *index, struct options_facts *facts,
+static enum options_kind describe_item(const struct selections *s, const struct selection_item *item,
+				       struct options_facts *facts)
+{
+	facts->selector[0] = item->id;
+	if (item->report == REPORT_SELECTOR)
+		return describe_selector(&item->selector, facts);
+	facts->sequence = facts->point_id = s->points->point[item->point].id;
+	if (item->report == REPORT_SEQUENCE) {
+		memcpy(facts->selector, item->ids, sizeof facts->selector);
+		return OPTIONS_SEQUENCE_1 + (item->id_count - 1);
+	}
+	facts->observed = item->observed;
+	facts->selected = item->selected;
+	return OPTIONS_SELECTION_STATISTICS;
+}
+
+bool options_of_selection(const struct selections *s, uint32_t *index, struct options_facts *facts,
 			  enum options_kind *kind)
 {
 	struct selection_item item;
+	struct record_selector_item of_records;
 
-	do {
-		if (!selection || !selection_item(selection, (*index)++, &item))
-			return false;
-	} while (item.report != REPORT_SELECTOR && points->point[item.point].domain != domain);
-	facts->selector[0] = item.id;
-	if (item.report == REPORT_SELECTOR) {
-		*kind = describe_selector(&item.selector, facts);
+	while (s->packets && s->points && selection_item(s->packets, *index, &item)) {
+		(*index)++;
+		if (item.report != REPORT_SELECTOR && s->points->point[item.point].domain != s->domain)
+			continue;
+		*kind = describe_item(s, &item, facts);
 		return true;
 	}
-	facts->sequence = facts->point_id = points->point[item.point].id;
-	if (item.report == REPORT_SEQUENCE) {
-		memcpy(facts->selector, item.ids, sizeof facts->selector);
-		*kind = OPTIONS_SEQUENCE_1 + (item.id_count - 1);
-		return true;
-	}
-	facts->observed = item.observed;
-	facts->selected = item.selected;
-	*kind = OPTIONS_SELECTION_STATISTICS;
+	if (!item_of_records(s, (*index)++, &of_records))
+		return false;
+	*kind = describe_record_selector(&of_records, facts);
 	return true;
 }
 
-uint32_t options_selection_kinds(const struct selection *selection)
+uint32_t options_selection_kinds(const struct selections *s)
 {
 	struct options_facts facts;
 	struct selection_item item;
+	struct record_selector_item of_records;
 	uint32_t kinds = 0;
 
-	for (uint32_t i = 0; selection && selection_item(selection, i, &item); i++)
+	for (uint32_t i = 0; s->packets && selection_item(s->packets, i, &item); i++)
 		kinds |= item.report == REPORT_SELECTOR   ? 1U << describe_selector(&item.selector, &facts)
 			 : item.report == REPORT_SEQUENCE ? 1U << (OPTIONS_SEQUENCE_1 + (item.id_count - 1))
 							  : 1U << OPTIONS_SELECTION_STATISTICS;
+	for (uint32_t i = 0; record_selection_item(s->records, i, &of_records); i++)
+		kinds |= 1U << describe_record_selector(&of_records, &facts);
 	return kinds;
+}
+
+uint32_t options_free_selector(const struct selection *packets)
+{
+	struct selection_item item;
+	uint32_t most = 0;
+
+	for (uint32_t i = 0; packets && selection_item(packets, i, &item); i++)
+		if (item.report == REPORT_SELECTOR && item.id > most)
+			most = item.id;
+	return most + 1;
 }
 
 const char *options_name(enum options_kind kind)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "export/layout.h"
+#include "export/record_selection.h"
 #include "meter/selection.h"
 #include "observe/point.h"
 
@@ -25,8 +26,13 @@ enum options_kind {
 	OPTIONS_SEQUENCE_2,
 	OPTIONS_SEQUENCE_3,
 	OPTIONS_SEQUENCE_4,
-	OPTIONS_SELECTION_STATISTICS, /* 6.5.3: … and one per selector and point */
-	OPTIONS_INTERFACE_ERRORS,     /* one record per WireGuard interface and direction */
+	OPTIONS_SELECTION_STATISTICS,  /* 6.5.3: … and one per selector and point */
+	OPTIONS_INTERFACE_ERRORS,      /* one record per WireGuard interface and direction */
+	OPTIONS_RECORD_SELECTOR_COUNT, /* RFC 7014: one record per selector of flow records, and what it did
+					*/
+	OPTIONS_RECORD_SELECTOR_RANDOM,
+	OPTIONS_RECORD_SELECTOR_PROBABILITY,
+	OPTIONS_RECORD_SELECTOR_MATCH,
 	OPTIONS_COUNT,
 };
 
@@ -71,14 +77,24 @@ void options_make(struct layout out[static OPTIONS_COUNT]);
  * there are no more. */
 bool options_describe(struct options_facts *facts, uint32_t index);
 
-/* The options records of a selection, in the order a collector needs them; *index begins at 0 and goes on.
- * Those of points in other domains (observe/point.h) are left out. False: there are no more. */
-bool options_of_selection(const struct selection *selection, const struct point_table *points,
-			  uint32_t domain, uint32_t *index, struct options_facts *facts,
+/* What is selected, and how: NULL where nothing is. */
+struct selections {
+	const struct selection *packets;
+	const struct record_selection *records;
+	const struct point_table *points; /* of the packets' selection */
+	uint32_t domain;                  /* of the points that are told of (observe/point.h) */
+};
+
+/* The options records of it, in the order a collector needs them; *index begins at 0 and goes on. False:
+ * there are no more. */
+bool options_of_selection(const struct selections *selections, uint32_t *index, struct options_facts *facts,
 			  enum options_kind *kind);
 
-/* Those that a selection may need, one bit for each kind. */
-uint32_t options_selection_kinds(const struct selection *selection);
+/* Those that may be needed, one bit for each kind. */
+uint32_t options_selection_kinds(const struct selections *selections);
+
+/* The first selectorId that no selector of packets has. */
+uint32_t options_free_selector(const struct selection *packets);
 
 /* A heading for docs/wire.md. */
 const char *options_name(enum options_kind kind);

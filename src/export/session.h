@@ -29,6 +29,7 @@ struct session_context {
 	const struct interface_errors *errors; /* NULL: none */
 	const struct logger *log;
 	struct ring *ring;
+	struct record_selection *records;     /* which are exported; NULL: all */
 	size_t smallest_message;              /* holds every record behind its template */
 	uint64_t own_templates;               /* by layout number: with enterprise elements of ours */
 	struct options_facts facts;           /* the device's part; a session adds its own */

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/random.h"
+
 /* LINKTYPE_NULL has its address family in the byte order of whoever wrote it, so it takes two programs. */
 enum { PROGRAM_LOOP = LINK_COUNT, PROGRAM_COUNT };
 
@@ -155,21 +157,6 @@ static const struct chain *find_chain(const struct selection *s, uint32_t point)
 	return &s->chain[0];
 }
 
-/* SplitMix64: fast, and no one outside sees its state. */
-static uint64_t next_random(uint64_t *state)
-{
-	uint64_t z = *state += 0x9e3779b97f4a7c15u;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-	return z ^ z >> 31;
-}
-
-static uint32_t random_below(uint64_t *state, uint32_t bound)
-{
-	return (uint32_t)((next_random(state) >> 32) * bound >> 32);
-}
-
 static bool matches(const struct bpf_program *program, const uint8_t *data, uint32_t length,
 		    uint32_t captured)
 {
@@ -227,7 +214,7 @@ static bool takes(const struct configured *c, struct instance *at, const struct 
 	case SELECTOR_COUNT: return count_takes(c, at, packets);
 	case SELECTOR_TIME: return time_takes(c, p);
 	case SELECTOR_RANDOM: return random_takes(c, at, packets);
-	case SELECTOR_PROBABILITY: return next_random(&at->random) >> 32 < c->threshold;
+	case SELECTOR_PROBABILITY: return random_next(&at->random) >> 32 < c->threshold;
 	case SELECTOR_FILTER: return filter_takes(c, p);
 	}
 	return true;

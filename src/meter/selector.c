@@ -9,10 +9,11 @@ enum { US_PER_MS = 1000, MILLISECONDS_MAX = 3600 * 1000 };
 static const struct {
 	const char *word;
 	uint16_t algorithm;
+	bool of_records; /* of nothing else */
 } words[] = {
-	{"Count/", SELECTOR_COUNT},   {"Time/", SELECTOR_TIME},
-	{"Random/", SELECTOR_RANDOM}, {"Probability/", SELECTOR_PROBABILITY},
-	{"Filter/", SELECTOR_FILTER},
+	{"Count/", SELECTOR_COUNT, false},   {"Time/", SELECTOR_TIME, false},
+	{"Random/", SELECTOR_RANDOM, false}, {"Probability/", SELECTOR_PROBABILITY, false},
+	{"Filter/", SELECTOR_FILTER, false}, {"Match/", SELECTOR_FILTER, true},
 };
 
 /* Digits up to `end`; 0: not a number from 1 on. */
@@ -79,6 +80,7 @@ enum status selector_parse(struct selector *out, const char *text)
 		if (strncmp(text, words[i].word, length) != 0)
 			continue;
 		out->algorithm = words[i].algorithm;
+		out->of_records = words[i].of_records;
 		if (out->algorithm == SELECTOR_FILTER)
 			good = read_expression(out, text + length);
 		else if (out->algorithm == SELECTOR_PROBABILITY)
@@ -95,7 +97,7 @@ void selector_print(const struct selector *s, char *out, size_t size)
 	const char *word = "";
 
 	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-		if (words[i].algorithm == s->algorithm)
+		if (words[i].algorithm == s->algorithm && words[i].of_records == s->of_records)
 			word = words[i].word;
 	if (s->algorithm == SELECTOR_FILTER)
 		snprintf(out, size, "%s%s", word, s->text);
@@ -103,6 +105,16 @@ void selector_print(const struct selector *s, char *out, size_t size)
 		snprintf(out, size, "%s%.9g", word, s->probability);
 	else
 		snprintf(out, size, "%s%u/%u", word, s->take / unit, s->of / unit);
+}
+
+bool selector_is_of_packets(const struct selector *s)
+{
+	return !s->of_records;
+}
+
+bool selector_is_of_records(const struct selector *s)
+{
+	return s->of_records || (s->algorithm != SELECTOR_FILTER && s->algorithm != SELECTOR_TIME);
 }
 
 double selector_share(const struct selector *s)

@@ -5,8 +5,10 @@
  *   Random/1/100      n out of N: of each 100 packets one, each with the same chance
  *   Probability/0.01  each packet with this chance
  *   Filter/EXPRESSION packets that an expression of pcap-filter(7) matches
+ *   Match/EXPRESSION  flow records whose field has a value (export/record_selection.h)
  *
- * "Packets": a GSO super-packet is the packets it stands for, all of them selected or none. */
+ * "Packets": a GSO super-packet is the packets it stands for, all of them selected or none. Records are
+ * selected by Count, Random, Probability and Match, packets by all but Match. */
 #pragma once
 
 #include <stdbool.h>
@@ -31,6 +33,7 @@ struct selector {
 	uint32_t take;                /* of so many … packets, or microseconds */
 	uint32_t of;                  /* … >= take >= 1 */
 	double probability;           /* SELECTOR_PROBABILITY: above 0, at most 1 */
+	bool of_records;              /* SELECTOR_FILTER: it is Match/… */
 	char text[SELECTOR_TEXT_MAX]; /* SELECTOR_FILTER: the expression */
 };
 
@@ -43,12 +46,18 @@ struct selector_chain {
 #define SELECTOR_ALLOWED                                                                                     \
 	"\"Count/1/100\", \"Time/20/1000\" (milliseconds), \"Random/1/100\", \"Probability/0.01\" or "       \
 	"\"Filter/EXPRESSION\""
+#define RECORD_SELECTOR_ALLOWED                                                                              \
+	"\"Count/1/10\", \"Random/1/10\", \"Probability/0.1\" or \"Match/ELEMENT=VALUE,…\""
 
 /* Is what `text` says a selector? Whether an expression makes sense is found out by selection_new. ERR_USAGE
- * without a text: SELECTOR_ALLOWED says what is. */
+ * without a text: SELECTOR_ALLOWED and RECORD_SELECTOR_ALLOWED say what is. */
 MUST_CHECK enum status selector_parse(struct selector *out, const char *text);
 
 void selector_print(const struct selector *selector, char *out, size_t size);
+
+/* May it be in a chain of packets, or of flow records? */
+bool selector_is_of_packets(const struct selector *selector);
+bool selector_is_of_records(const struct selector *selector);
 
 /* The part of the packets that a selector takes, 0 to 1; a filter: 1. */
 double selector_share(const struct selector *selector);

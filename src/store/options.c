@@ -29,6 +29,7 @@ enum {
 	SEEN_ALGORITHM = 1 << 12,
 	SEEN_TIME_INTERVAL = 1 << 13,
 	SEEN_TIME_SPACE = 1 << 14,
+	SEEN_OF_FLOWS = 1 << 15,
 };
 
 enum { PROPERTY_MATCH = 5 }; /* IANA's PSAMP selectorAlgorithm */
@@ -50,6 +51,7 @@ static void note_number(struct found *f, uint16_t id, uint64_t v)
 		NOTE(IE_samplingPacketInterval, SEEN_PACKET_INTERVAL, packet_interval);
 		NOTE(IE_samplingPacketSpace, SEEN_PACKET_SPACE, packet_space);
 		NOTE(IE_selectorAlgorithm, SEEN_ALGORITHM, algorithm);
+		NOTE(IE_flowSelectorAlgorithm, SEEN_OF_FLOWS, algorithm);
 		NOTE(IE_samplingTimeInterval, SEEN_TIME_INTERVAL, time_interval);
 		NOTE(IE_samplingTimeSpace, SEEN_TIME_SPACE, time_space);
 		NOTE(IE_samplingSize, SEEN_SIZE, size);
@@ -109,6 +111,8 @@ static bool has(const struct found *f, uint64_t bits)
  * is 5) selects what was asked for: nothing is missing. */
 static void take_sampling(struct origin *o, const struct found *f)
 {
+	if (has(f, SEEN_OF_FLOWS)) /* records are left out, not packets (RFC 7014) */
+		return;
 	if (has(f, SEEN_PACKET_INTERVAL | SEEN_PACKET_SPACE))
 		origin_set_sampling(o, f->selector, f->packet_interval + f->packet_space, f->packet_interval);
 	else if (has(f, SEEN_TIME_INTERVAL | SEEN_TIME_SPACE))

@@ -1,11 +1,60 @@
 """What the tests of the Exporting Process share: a profile, traffic, and a collector over TCP that is told when to go."""
 
+import collections
 import json
 import socket
+import struct
 import threading
 import time
 
 import lib
+
+
+START = 1_700_000_000  # when the packets of our captures were seen
+
+
+def profile(lab, **properties):
+    return lab.write(lab.unique("p") + ".json", json.dumps({"FlowMetadata": properties}))
+
+
+# What a probe made of a capture file: its records, its counters, the file that it wrote, and its log.
+Metered = collections.namedtuple("Metered", "flows options counters out said")
+
+
+def meter(lab, packets, *words, link=lib.LINK_RAW, **properties):
+    """`packets` is a capture file or what goes into one; `properties` are those of the profile."""
+    if not isinstance(packets, lib.Path):
+        packets = lib.write_pcap(lab.path(lab.unique("in") + ".pcap"), packets, link)
+    out = lab.path(lab.unique("out") + ".ipfix")
+    _, counters, said = lib.run([lib.WEIR, "probe", "--stats", "-p", profile(lab, **properties), "-r", packets, "-w", out, *words])
+    records = lib.dump(out)
+    return Metered(lib.flows(records), [r for r in records if "scope" in r], json.loads(counters), out, said)
+
+
+def all_kinds():
+    """All kinds of layouts: both versions, TCP, UDP, ICMP, another protocol; both directions by --local."""
+    packets = []
+    for a, b in (("10.1.0.1", "10.1.0.2"), ("2001:db8::1", "2001:db8::2")):
+        for n in range(20):
+            packets += [lib.tcp(a, 1000 + n, b, 443, "S"), lib.tcp(b, 443, a, 1000 + n, "SA"), lib.udp(a, 1000 + n, b, 53, b"?"), lib.udp(b, 53, a, 1000 + n, b"!")]
+        packets += [lib.icmp_echo(a, b), lib.icmp_echo(b, a, False), lib.ip_packet(a, b, 47, b"\0" * 8), lib.ip_packet(b, a, 132, b"\0\1\0\2" + b"\0" * 8)]
+    return [(START + 0.01 * n, p) for n, p in enumerate(packets)]
+
+
+def as_capture(lab, out):
+    """The messages of an IPFIX file as UDP packets to a collector."""
+    octets, packets, at = out.read_bytes(), [], 0
+    while at < len(octets):
+        length = struct.unpack_from("!H", octets, at + 2)[0]
+        packets.append((START + len(packets), lib.udp("192.0.2.1", 50000, "192.0.2.2", 4739, octets[at : at + length])))
+        at += length
+    return lib.write_pcap(lab.path(lab.unique("cap") + ".pcap"), packets)
+
+
+def settled(sink):
+    before = sink.messages
+    time.sleep(0.5)
+    return before > 0 and sink.messages == before
 
 
 class Bench:

@@ -1,19 +1,14 @@
 """What RFC 7011, 5610 and 5655 ask of an exporter, on the wire. tests/conformance/points.csv says which point is held where."""
 
-import json
 import socket
 import struct
 import time
 
+import export_lib
 import lib
 
-START = 1_700_000_000
 VARIABLE, ENTERPRISE = 65535, 0x8000
 HEADER = 16
-
-
-def profile(lab, **properties):
-    return lab.write(lab.unique("p") + ".json", json.dumps({"FlowMetadata": properties}))
 
 
 class Stream:
@@ -102,19 +97,9 @@ class Stream:
         return found
 
 
-def traffic():
-    """All kinds of layouts: both versions, TCP, UDP, ICMP, another protocol; both directions by --local."""
-    packets = []
-    for a, b in (("10.1.0.1", "10.1.0.2"), ("2001:db8::1", "2001:db8::2")):
-        for n in range(20):
-            packets += [lib.tcp(a, 1000 + n, b, 443, "S"), lib.tcp(b, 443, a, 1000 + n, "SA"), lib.udp(a, 1000 + n, b, 53, b"?"), lib.udp(b, 53, a, 1000 + n, b"!")]
-        packets += [lib.icmp_echo(a, b), lib.icmp_echo(b, a, False), lib.ip_packet(a, b, 47, b"\0" * 8), lib.ip_packet(b, a, 132, b"\0\1\0\2" + b"\0" * 8)]
-    return [(START + 0.01 * n, p) for n, p in enumerate(packets)]
-
-
 def export(lab, collector, **properties):
-    path = lib.write_pcap(lab.path(lab.unique("in") + ".pcap"), traffic())
-    settings = profile(lab, **properties)
+    path = lib.write_pcap(lab.path(lab.unique("in") + ".pcap"), export_lib.all_kinds())
+    settings = export_lib.profile(lab, **properties)
     lib.run([lib.WEIR, "probe", "-q", "-p", settings, "-r", path, "--local", "10.1.0.1", "--local", "2001:db8::1", "-c", collector])
 
 
@@ -128,17 +113,11 @@ def streams():
         for what, properties in (("plain", {}), ("all forms", ALL_FORMS), ("small messages", {"MaxMessageSize": 500})):
             sink = lib.UdpSink(lab, port=0)
             export(lab, sink.spec(), **properties)
-            lib.wait_for("the last message", lambda: settled(sink), 20)
+            lib.wait_for("the last message", lambda: export_lib.settled(sink), 20)
             yield f"{what}, UDP", Stream(sink.path.read_bytes())
             out = lab.path(lab.unique("out") + ".ipfix")
             export(lab, f"File/{out}", **properties)
             yield f"{what}, file", Stream(out.read_bytes())
-
-
-def settled(sink):
-    before = sink.messages
-    time.sleep(0.5)
-    return before > 0 and sink.messages == before
 
 
 def test_A_01_10_to_17_structure():
@@ -161,7 +140,7 @@ def test_A_02_export_time():
         before = int(time.time())
         export(lab, sink.spec())
         after = int(time.time())
-        lib.wait_for("the last message", lambda: settled(sink), 20)
+        lib.wait_for("the last message", lambda: export_lib.settled(sink), 20)
         for when, _, _, _ in Stream(sink.path.read_bytes()).messages:
             lib.check(before <= when <= after, f"{before} <= {when} <= {after}")
 
@@ -192,7 +171,7 @@ def test_A_26_microseconds():
         for element in (154, 155):
             for value in stream.values(element):
                 seconds, fraction = struct.unpack("!II", value)
-                lib.check(START <= seconds - 2_208_988_800 <= START + 10, f"seconds since 1900: {seconds}")
+                lib.check(export_lib.START <= seconds - 2_208_988_800 <= export_lib.START + 10, f"seconds since 1900: {seconds}")
                 lib.equal(fraction & 0x7FF, 0, "the lowest 11 bits")
                 lib.check((fraction * 1_000_000 >> 32) % 10_000 == 0, f"packets came every 10 ms: {fraction * 1_000_000 >> 32}")
 
@@ -248,9 +227,9 @@ def test_A_76_77_udp():
         for address in (host, host6):
             sink = lib.UdpSink(lab, two, address)
             capture = lib.Capture(lab, two, "eth0", "ip or ip6")
-            path = lib.write_pcap(lab.path(lab.unique("in") + ".pcap"), traffic())
+            path = lib.write_pcap(lab.path(lab.unique("in") + ".pcap"), export_lib.all_kinds())
             lib.run([lib.WEIR, "probe", "-q", "-r", path, "-c", sink.spec()], netns=one.name)
-            lib.wait_for("the last message", lambda: settled(sink), 20)
+            lib.wait_for("the last message", lambda: export_lib.settled(sink), 20)
             fields = ["udp.checksum", "udp.checksum.status", "ip.flags.df", "ip.flags.mf", "ip.frag_offset", "ipv6.fraghdr.offset"]
             rows = lib.tshark_fields(capture.stop(), fields, "udp.dstport == 4739", "-o", "udp.check_checksum:TRUE")
             lib.check(rows, "packets on the link")
@@ -273,7 +252,7 @@ def test_A_83_a_connection_for_each_domain():
             listener.listen(4)
             listener.settimeout(20)
             collector = f"Tcp/127.0.0.1:{listener.getsockname()[1]}"
-            settings = profile(lab, IpFixCollectors=[collector], ObservationPoints=[{"Name": "tun0", "DomainId": 7}, {"Name": "tun1", "DomainId": 8}],
+            settings = export_lib.profile(lab, IpFixCollectors=[collector], ObservationPoints=[{"Name": "tun0", "DomainId": 7}, {"Name": "tun1", "DomainId": 8}],
                                ObservationDomainId=9)  # fmt: skip
             probe = lab.weir("probe", "-p", settings, netns=ns)
             connections = [listener.accept()[0] for _ in range(3)]
@@ -303,7 +282,7 @@ def test_C_1_2_6_types_of_our_elements():
                 raise lib.Skip(f"no nftables: {said}")
             ns.run("nft", 'add rule inet t in udp dport 2000 log prefix "acl:no" group 5 drop')
             sink = lib.UdpSink(lab, ns)
-            settings = profile(lab, IpFixCollectors=[sink.spec()], NflogGroups=[5], OptionsRefresh=1000, IdleTimeout=1000)
+            settings = export_lib.profile(lab, IpFixCollectors=[sink.spec()], NflogGroups=[5], OptionsRefresh=1000, IdleTimeout=1000)
             probe = lab.probe(ns, ["tun0"], "-p", settings)
             tun.deliver(lib.udp("10.8.0.2", 1000, "10.8.0.1", 2000, b"x"))
 

@@ -6,11 +6,8 @@ import signal
 import struct
 import time
 
+import export_lib
 import lib
-
-
-def profile(lab, **properties):
-    return lab.write(lab.unique("p") + ".json", json.dumps({"FlowMetadata": properties}))
 
 
 def running(ns, devices):
@@ -48,7 +45,7 @@ def test_each_domain_has_its_own_sequence_and_templates():
                 tun.up(f"10.{n}.0.1/24")
             sink = lib.UdpSink(lab, ns)
             points = [{"Name": "tun0", "DomainId": 7}, {"Name": "tun1", "DomainId": 8}, "tun2"]
-            path = profile(lab, IpFixCollectors=[sink.spec()], ObservationPoints=points, ObservationDomainId=5, IdleTimeout=1000)
+            path = export_lib.profile(lab, IpFixCollectors=[sink.spec()], ObservationPoints=points, ObservationDomainId=5, IdleTimeout=1000)
             probe = lab.weir("probe", "--stats", "-p", path, netns=ns)
             lib.wait_for("all are observed", lambda: running(ns, ["tun0", "tun1", "tun2"]), 20)
             packets(one, "10.0.0", 30)
@@ -115,7 +112,7 @@ def test_domains_in_files():
             one.up("10.0.0.1/24")
             two.up("10.1.0.1/24")
             out = lab.path("o.ipfix")
-            path = profile(lab, IpFixCollectors=[f"File/{out}"], ObservationPoints=[{"Name": "tun0", "DomainId": 7}, "tun1"])
+            path = export_lib.profile(lab, IpFixCollectors=[f"File/{out}"], ObservationPoints=[{"Name": "tun0", "DomainId": 7}, "tun1"])
             probe = lab.weir("probe", "-p", path, netns=ns)
             lib.wait_for("both are observed", lambda: running(ns, ["tun0", "tun1"]), 20)
             packets(one, "10.0.0", 5)
@@ -134,7 +131,7 @@ def overload(mode):
         with lib.Tun(ns, "tun0") as tun:
             tun.up("10.0.0.1/24")
             sink = lib.UdpSink(lab, ns)
-            path = profile(lab, IpFixCollectors=[sink.spec()], ObservationPoints=["tun0"], RingSize=65536, Overload=mode)
+            path = export_lib.profile(lab, IpFixCollectors=[sink.spec()], ObservationPoints=["tun0"], RingSize=65536, Overload=mode)
             began = time.time()
             probe = lab.weir("probe", "--stats", "-p", path, netns=ns)
             lib.wait_for("it is observed", lambda: running(ns, ["tun0"]), 20)

@@ -3,23 +3,12 @@
 import json
 import struct
 
+import export_lib
 import lib
 from collect_lib import Collector
 
-START = 1_700_000_000
+START = export_lib.START
 A, B = "10.1.0.1", "10.1.0.2"
-
-
-def profile(lab, **properties):
-    return lab.write(lab.unique("p") + ".json", json.dumps({"FlowMetadata": properties}))
-
-
-def meter(lab, packets, link=lib.LINK_RAW, words=(), **properties):
-    """Flow records of these packets, and the octets of the file."""
-    path = lib.write_pcap(lab.path(lab.unique("in") + ".pcap"), packets, link)
-    out = lab.path(lab.unique("out") + ".ipfix")
-    _, _, said = lib.run([lib.WEIR, "probe", "-p", profile(lab, **properties), "-r", path, "-w", out, *words])
-    return lib.flows(lib.dump(out)), out, said
 
 
 def session(rounds=1):
@@ -46,7 +35,7 @@ def test_biflow_of_the_initiator():
     with lib.Lab() as lab:
         packets = session(5)
         later = [(START + 10, lib.udp("10.1.0.9", 1, B, 2))]
-        (record, _), out, _ = meter(lab, packets + later, words=["--local", f"{B}/32"], Biflows=True)
+        (record, _), _, _, out, _ = export_lib.meter(lab, packets + later, "--local", f"{B}/32", Biflows=True)
         lib.equal((record["sourceIPv4Address"], record["destinationTransportPort"]), (A, 443), "the source began")
         lib.equal((record["packetDeltaCount"], record["octetDeltaCount"]), sums(packets, A), "packets and octets there")
         lib.equal((record["reversePacketDeltaCount"], record["reverseOctetDeltaCount"]), sums(packets, B), "… and back")
@@ -60,7 +49,7 @@ def test_biflow_of_the_initiator():
 
 def test_biflow_of_one_way_only():
     with lib.Lab() as lab:
-        (record,), _, _ = meter(lab, [(START, lib.udp(A, 1, B, 2, b"x"))], Biflows=True)
+        (record,), *_ = export_lib.meter(lab, [(START, lib.udp(A, 1, B, 2, b"x"))], Biflows=True)
         lib.equal((record["packetDeltaCount"], record["reversePacketDeltaCount"], record["reverseOctetDeltaCount"]), (1, 0, 0), "nothing came back")
         lib.check("reverseTcpControlBits" not in record, "only counters may be zero")
 
@@ -71,7 +60,7 @@ def test_biflow_keeps_its_source_over_interim_records():
         for n in range(100):
             packets.append((START + 2 * n, lib.udp(A, 4000, B, 5000, b"q")))
             packets.append((START + 2 * n + 1, lib.udp(B, 5000, A, 4000, b"answer")))
-        records, _, _ = meter(lab, packets, Biflows=True, Interval=60000)
+        records, *_ = export_lib.meter(lab, packets, Biflows=True, Interval=60000)
         lib.check(len(records) >= 3, f"interim records: {len(records)}")
         lib.equal({(r["sourceIPv4Address"], r["flowId"]) for r in records}, {(A, records[0]["flowId"])}, "source and flow")
         lib.equal((sum(r["packetDeltaCount"] for r in records), sum(r["reversePacketDeltaCount"] for r in records)), (100, 100), "packets")
@@ -80,7 +69,7 @@ def test_biflow_keeps_its_source_over_interim_records():
 def test_total_counters():
     with lib.Lab() as lab:
         packets = [(START + n, lib.udp(A, 4000, B, 5000, b"q" * 72)) for n in range(150)]
-        records, _, _ = meter(lab, packets, TotalCounters=True, Interval=60000)
+        records, *_ = export_lib.meter(lab, packets, TotalCounters=True, Interval=60000)
         total = 0
         for r in sorted(records, key=lambda r: r["packetTotalCount"]):
             total += r["packetDeltaCount"]
@@ -91,7 +80,7 @@ def test_total_counters():
 def test_microseconds():
     with lib.Lab() as lab:
         packets = [((START, us), lib.udp(A, 4000, B, 5000, b"q")) for us in (1, 500_000, 999_999)]
-        (record,), _, _ = meter(lab, packets, Microseconds=True)
+        (record,), *_ = export_lib.meter(lab, packets, Microseconds=True)
         lib.check("flowStartMilliseconds" not in record, "one pair of times")
         lib.equal((record["flowStartMicroseconds"], record["flowEndMicroseconds"]),
                   ("2023-11-14T22:13:20.000001Z", "2023-11-14T22:13:20.999999Z"), "to the microsecond")  # fmt: skip
@@ -107,11 +96,11 @@ def test_ttl_mac_vlan():
     with lib.Lab() as lab:
         packets = [(START, frame(64, 7)), (START + 1, frame(3, 7)), (START + 2, frame(200, 7))]
         fields = {"Ttl": True, "Mac": True, "Vlan": True}
-        (record,), out, _ = meter(lab, packets, 1, ExtraFields=fields)
+        (record,), _, _, out, _ = export_lib.meter(lab, packets, link=1, ExtraFields=fields)
         lib.equal((record["ipTTL"], record["minimumTTL"], record["maximumTTL"]), (64, 3, 200), "TTL")
         lib.equal((record["sourceMacAddress"], record["destinationMacAddress"]), ("02:00:00:00:00:01", "02:00:00:00:00:02"), "MAC")
         lib.equal((record["vlanId"], record["dot1qVlanId"]), (7, 7), "VLAN")
-        (plain,), _, _ = meter(lab, [(START, lib.udp(A, 1, B, 2))], ExtraFields=fields)
+        (plain,), *_ = export_lib.meter(lab, [(START, lib.udp(A, 1, B, 2))], ExtraFields=fields)
         lib.equal((plain["ipTTL"], plain["sourceMacAddress"], plain["vlanId"]), (64, "00:00:00:00:00:00", 0), "a link without Ethernet")
 
 
@@ -122,29 +111,19 @@ def test_template_ids_of_forms():
                       "ExtraFields": {"Ttl": True, "Mac": True, "Vlan": True}}  # fmt: skip
         seen = {}
         for properties in ({}, {"TotalCounters": True}, {"Microseconds": True}, everything):
-            records, out, _ = meter(lab, session(2), **properties)
+            records, _, _, out, _ = export_lib.meter(lab, session(2), **properties)
             for r in records:
                 fields = tuple(k for k in r if k not in ("exportTime", "observationDomainId", "templateId"))
                 lib.equal(seen.setdefault(r["templateId"], fields), fields, f"layout of template {r['templateId']}")
-            lib.equal(lib.tshark_faults(as_capture(lab, out)), [], "complaints of Wireshark")
+            lib.equal(lib.tshark_faults(export_lib.as_capture(lab, out)), [], "complaints of Wireshark")
         lib.equal(sorted(seen), [256, 1024 + 64 * 2, 1024 + 64 * 4, 1024 + 64 * 127], "IPv4 TCP ingress in each form")
-
-
-def as_capture(lab, out):
-    """The messages of an IPFIX file as UDP packets to a collector."""
-    octets, packets, at = out.read_bytes(), [], 0
-    while at < len(octets):
-        length = struct.unpack_from("!H", octets, at + 2)[0]
-        packets.append((START + len(packets), lib.udp("192.0.2.1", 50000, "192.0.2.2", 4739, octets[at : at + length])))
-        at += length
-    return lib.write_pcap(lab.path(lab.unique("cap") + ".pcap"), packets)
 
 
 def test_biflow_in_the_store():
     with lib.Lab() as lab:
         path = lib.write_pcap(lab.path("in.pcap"), session(5))
         collector = Collector(lab)
-        settings = profile(lab, Biflows=True, TotalCounters=True, Microseconds=True, IpFixCollectors=[f"Tcp/127.0.0.1:{collector.port}"])
+        settings = export_lib.profile(lab, Biflows=True, TotalCounters=True, Microseconds=True, IpFixCollectors=[f"Tcp/127.0.0.1:{collector.port}"])
         lib.run([lib.WEIR, "probe", "-q", "-p", settings, "-r", path])
         sql = "SELECT packetDeltaCount, reversePacketDeltaCount, packetTotalCount FROM flows"
 
@@ -158,7 +137,7 @@ def test_biflow_in_the_store():
 
 def test_without_biflows_when_they_would_be_wrong():
     with lib.Lab() as lab:
-        records, _, said = meter(lab, session(), Biflows=True, Direction="SendingToPeer", words=["--local", f"{A}/32"])
+        records, _, _, _, said = export_lib.meter(lab, session(), "--local", f"{A}/32", Biflows=True, Direction="SendingToPeer")
         lib.check("Biflows goes neither" in said, f"a warning: {said}")
         lib.check(all("biflowDirection" not in r for r in records) and len(records) == 1, f"uniflows: {records}")
 
