@@ -305,6 +305,28 @@ static void fit(struct table *t)
 	}
 }
 
+/* Rule and reason in words, as the page has them: the first two columns of what was refused. */
+static void explain(char *text, const char *name, const json_t *row)
+{
+	static const char *const reasons[] = {[1] = "dropped", [2] = "rejected", [3] = "no peer"};
+	const json_t *rule = json_array_get(row, 0);
+	const json_int_t reason = json_integer_value(json_array_get(row, 1));
+
+	if (strcmp(name, "denialRuleName") == 0 && json_string_length(rule) == 0)
+		snprintf(text, TEXT_MAX, "%s", reason <= 2 ? "no rule allowed it" : "-");
+	else if (strcmp(name, "denialReason") == 0 && reason >= 1 && reason <= 3)
+		snprintf(text, TEXT_MAX, "%s", reasons[reason]);
+}
+
+/* A value as the screen has it. */
+static void print_cell(char *text, const struct top_screen *s, const struct table *t, const json_t *row,
+		       size_t column)
+{
+	print_value(text, json_array_get(row, column), t->formats[column], t->names[column]);
+	if (s->view == TOP_DENIED)
+		explain(text, t->names[column], row);
+}
+
 static void measure_table(struct table *t, const struct top_screen *s)
 {
 	char text[TEXT_MAX];
@@ -316,8 +338,7 @@ static void measure_table(struct table *t, const struct top_screen *s)
 		t->formats[i] = format_named(json_string_value(json_array_get(column, 1)));
 		t->widths[i] = width_of(heading_of(t->names[i]));
 		for (size_t r = 0; r < t->shown; r++) {
-			print_value(text, json_array_get(json_array_get(t->rows, s->first + r), i),
-				    t->formats[i], t->names[i]);
+			print_cell(text, s, t, json_array_get(t->rows, s->first + r), i);
 			const int width = width_of(text);
 			t->widths[i] = width > t->widths[i] ? width : t->widths[i];
 		}
@@ -348,10 +369,7 @@ static void put_rows(const struct top_screen *s, struct table *t)
 
 		style(s->view == TOP_DENIED ? colour(COLOUR_ALARM) : 0);
 		for (size_t i = 0, x = 0; i < t->count; x += (size_t)t->widths[i++] + 2) {
-			print_value(text, json_array_get(row, i), t->formats[i], t->names[i]);
-			if (s->view == TOP_DENIED && strcmp(t->names[i], "denialRuleName") == 0 &&
-			    json_is_null(json_array_get(row, i)))
-				snprintf(text, sizeof text, "no rule allowed it");
+			print_cell(text, s, t, row, i);
 			put_cell(t, i, text, HEAD_LINES + (int)r, (int)x);
 		}
 	}

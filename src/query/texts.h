@@ -7,7 +7,7 @@
 
 struct texts;
 
-enum { TEXTS_NONE = UINT32_MAX };
+#define TEXTS_NONE UINT32_MAX
 
 struct texts *texts_new(size_t octets_most); /* NULL: no memory */
 void texts_free(struct texts *texts);
