@@ -67,7 +67,7 @@ def ingest(build, port, rate):
     if not rate:
         yield
         return
-    with subprocess.Popen([build / "tests/bench/bench_send", str(port), str(rate), "records", str(rate * 86400)], stdout=subprocess.DEVNULL) as p:
+    with subprocess.Popen([build / "tests/bench/bench_send", str(port), str(rate), "86400"], stdout=subprocess.DEVNULL) as p:
         try:
             yield
         finally:
