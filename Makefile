@@ -2,7 +2,7 @@
 BUILD ?= build
 WEIR = $(BUILD)/src/cmd/weir
 
-.PHONY: all build demo test conformance bench runs faults fuzz soak install format clean
+.PHONY: all build demo test conformance bench bench-live runs faults fuzz soak install format clean
 all: build
 
 build: $(BUILD)/build.ninja
@@ -37,6 +37,13 @@ bench:
 	tests/bench/denied.py build-bench
 	python3 tests/bench/export.py build-bench
 	tests/bench/query.py build-bench
+
+# Live interfaces, weir beside its peers: as root, some minutes.
+bench-live:
+	scripts/setup --bench
+	meson setup build-bench --buildtype=release 2>/dev/null || meson configure build-bench --buildtype=release
+	ninja -C build-bench
+	tests/bench/live.py build-bench
 
 # Kills, errors of system calls, full files and power cuts, all of them; as root in something like an hour.
 faults: SEED ?= 1

@@ -10,8 +10,9 @@
 enum {
 	ACCEPTS_A_TURN = 64,
 	BACKLOG = 1024,
-	/* What waits here is acknowledged and lost should we die: no more than a busy turn needs. */
-	STREAM_BUFFER = 256 << 10,
+	/* What waits here is acknowledged and lost should we die: no more than a busy turn needs. The kernel
+	 * doubles it; the exporter counts on that much (USUAL_BUFFER of transport/tcp.c). */
+	STREAM_BUFFER = 64 << 10,
 };
 
 static void unlink_connection(struct connection *c)

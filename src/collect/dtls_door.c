@@ -76,18 +76,6 @@ static long bio_control(BIO *bio, int command, long number, void *pointer)
 	}
 }
 
-static BIO_METHOD *make_method(void)
-{
-	BIO_METHOD *m = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "weir datagrams");
-
-	if (m && (!BIO_meth_set_write(m, bio_write) || !BIO_meth_set_read(m, bio_read) ||
-		  !BIO_meth_set_ctrl(m, bio_control))) {
-		BIO_meth_free(m);
-		return NULL;
-	}
-	return m;
-}
-
 static struct dtls_end *end_of(const SSL *ssl)
 {
 	struct secure_peer *peer = SSL_get_app_data(ssl);
@@ -137,21 +125,15 @@ void dtls_end_free(struct dtls_end *end)
 static struct dtls_end *end_new(struct dtls_door *door)
 {
 	struct dtls_end *end = calloc(1, sizeof *end);
-	BIO *bio = BIO_new(door->method);
 
 	if (end)
 		end->ssl = secure_connection(door->context, &end->peer);
-	if (!end || !end->ssl || !bio) {
-		BIO_free(bio);
+	if (!end || !end->ssl || !secure_attach(end->ssl, door->method, end, MTU)) {
 		dtls_end_free(end);
 		return NULL;
 	}
 	end->door = door;
-	BIO_set_data(bio, end);
-	BIO_set_init(bio, 1);
-	SSL_set_bio(end->ssl, bio, bio);
-	SSL_set_options(end->ssl, SSL_OP_NO_QUERY_MTU | SSL_OP_COOKIE_EXCHANGE);
-	SSL_set_mtu(end->ssl, MTU);
+	SSL_set_options(end->ssl, SSL_OP_COOKIE_EXCHANGE);
 	return end;
 }
 
@@ -161,7 +143,7 @@ enum status dtls_door_new(struct dtls_door **out, const struct secure_context *c
 
 	if (door) {
 		door->context = context;
-		door->method = make_method();
+		door->method = secure_datagrams(bio_write, bio_read, bio_control);
 		door->unused = BIO_ADDR_new();
 	}
 	if (!door || !door->method || !door->unused || RAND_bytes(door->secret, SECRET) != 1) {

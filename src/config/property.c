@@ -29,6 +29,13 @@ static const struct property_word overloads[] = {
 	{NULL, NULL},
 };
 
+static const struct property_word captures[] = {
+	[CAPTURE_RING] = {"ring", "packets are read from a ring that the kernel fills"},
+	[CAPTURE_EBPF] = {"ebpf",
+			  "the kernel counts packets into flows (Linux 6.6); the ring where it cannot"},
+	{NULL, NULL},
+};
+
 static const struct property_word versions[] = {
 	[TLS_AT_LEAST_1_2] = {"1.2", "TLS 1.2 or 1.3; DTLS 1.2"},
 	[TLS_AT_LEAST_1_3] = {"1.3", "TLS 1.3 only, and no DTLS"},
@@ -135,6 +142,7 @@ const struct property properties[] = {
 	 .meaning = "whose our own information elements are; 32473 is the number for examples"},
 	{"ObservationDomainId", PROPERTY_NUMBER, NULL, 0, UINT32_MAX, 0, AT(exporter.domain),
 	 .meaning = "names this exporter in every message", .zero = "chosen at start"},
+	{"Capture", PROPERTY_WORD, .standard = CAPTURE_RING, AT(capture), .words = captures},
 	{"RingSize", PROPERTY_NUMBER, "octets", 65536, 1 << 30, 0, AT(ring_octets),
 	 .meaning = "receive buffer of each interface", .zero = "the packet source chooses"},
 	{"SnapLength", PROPERTY_NUMBER, "octets", 64, 2048, 0, AT(snap_octets),

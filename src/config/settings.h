@@ -10,6 +10,9 @@
 
 enum { SETTINGS_POINTS_MAX = 64 };
 
+/* How live interfaces are observed. */
+enum capture { CAPTURE_RING, CAPTURE_EBPF };
+
 /* An observation point that is named. */
 struct point_settings {
 	char name[POINT_NAME_MAX];
@@ -34,8 +37,9 @@ struct settings {
 	uint32_t nflog_count;                  /* 0: refused frames are not told of */
 	uint16_t nflog_group[NFLOG_GROUPS_MAX];
 	bool trace_rules, drop_reasons, peer_check;
-	struct denial_prefixes prefixes;   /* none: the usual ones */
-	uint32_t max_denied;               /* for meter.max_denied, once there is a source */
+	struct denial_prefixes prefixes; /* none: the usual ones */
+	uint32_t max_denied;             /* for meter.max_denied, once there is a source */
+	enum capture capture;
 	uint32_t ring_octets, snap_octets; /* packet sources; 0 = their default */
 	bool warn_interval;                /* Interval is neither 0 nor a multiple of 60000: say so */
 };

@@ -72,6 +72,11 @@ MUST_CHECK enum status device_run_live(struct device *device, struct error *err)
 MUST_CHECK enum status device_domains(struct device *device, const struct settings *settings,
 				      flow_sink **sink, void **sink_arg, struct error *err);
 
+/* Open the source that sees all frames, source[0], as `Capture` asks for it, or the ring where that is not
+ * possible, which the log says. `options` as for the ring. */
+MUST_CHECK enum status device_open_capture(struct device *device, const struct source_options *options,
+					   struct error *err);
+
 /* The exporters: number 0, and those of points with a domain of their own. NULL: there are no more. */
 struct exporter *device_exporter(const struct device *device, uint32_t number);
 

@@ -42,8 +42,17 @@ void device_interfaces_changed(struct device *device)
 enum status device_finish(struct device *device, struct mono_ns now, struct wall_ns wall, struct error *err)
 {
 	enum status result = OK;
-	struct exporter *e;
+	struct exporter *e, *waits;
 
+	for (uint32_t n = 0; (e = device_exporter(device, n)); n++)
+		exporter_finish_begin(e, now, wall);
+	do { /* side by side */
+		waits = NULL;
+		for (uint32_t n = 0; (e = device_exporter(device, n)); n++)
+			waits = exporter_finish_turn(e) ? waits : e;
+		if (waits)
+			exporter_finish_wait(waits);
+	} while (waits);
 	for (uint32_t n = 0; (e = device_exporter(device, n)); n++) {
 		const enum status st = exporter_finish(e, now, wall, result == OK ? err : NULL);
 

@@ -224,6 +224,12 @@ static void exclude_own_traffic(struct device *device)
 		exclude_sessions(device, exporter);
 }
 
+/* No flow has ended by then of which there may be packets to read. */
+static struct mono_ns read_until(const struct packet_source *source)
+{
+	return source->type->read_until ? source->type->read_until(source) : mono_now();
+}
+
 static void on_tick(uv_timer_t *timer)
 {
 	struct live *live = timer->data;
@@ -236,7 +242,7 @@ static void on_tick(uv_timer_t *timer)
 		take_events(device, device->source[i]);
 	if (device->peers)
 		peer_check_tick(device->peers);
-	meter_advance(device->meter, mono_now(), wall_now().ns - mono_now().ns);
+	meter_advance(device->meter, read_until(device->source[0]), wall_now().ns - mono_now().ns);
 	if (++live->ticks % CONTROL_EVERY_TICKS == 0) {
 		device_update_control(device);
 		report_drops(device);
@@ -305,7 +311,11 @@ static void close_handle(uv_handle_t *handle, void *arg)
  * there is none. Bounded, because new ones may keep coming. */
 static void drain(struct live *live)
 {
+	const struct packet_source *all = live->device->source[0];
+
 	(void)poll(NULL, 0, LAST_WORDS_MS);
+	if (all->type->hurry)
+		all->type->hurry(live->device->source[0]);
 	for (int n = 0; n < BATCHES_PER_TURN * 16 && read_sources(live) == OK; n++)
 		;
 }
@@ -397,7 +407,7 @@ static enum status open_sources(struct device *device, struct error *err)
 	};
 
 	interface_list(device->settings, interfaces, sizeof interfaces);
-	const enum status status = afpacket_source.open(&device->source[0], &options, err);
+	const enum status status = device_open_capture(device, &options, err);
 	if (status != OK)
 		return status;
 	device->source_count = 1;

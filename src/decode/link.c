@@ -1,6 +1,7 @@
 /* Link headers: whatever stands in front of IP, walked in a bounded loop until an IP header or something else
  * is found. decode_packet begins here because frames do. */
 #include "decode/ip.h"
+#include "observe/counted.h"
 
 const char *const decode_outcome_names[DECODE_OUTCOME_COUNT] = {
 #define OUTCOME(constant, name, text) [DECODE_##constant] = name,
@@ -229,6 +230,30 @@ static enum decode_outcome decode_ppp(const struct packet *packet, struct rest r
 	return outcome == DECODE_FLOW ? decode_typed(packet, rest, type, key, facts) : outcome;
 }
 
+/* Nothing to decode: whoever counted has done it. */
+static enum decode_outcome decode_counted(const struct packet *packet, struct flow_key *key,
+					  struct packet_facts *facts)
+{
+	struct counted_packets counted;
+
+	if (packet->captured < sizeof counted)
+		return DECODE_LINK_SHORT;
+	memcpy(&counted, packet->data, sizeof counted);
+	_Static_assert(sizeof counted.key == sizeof *key, "the same octets");
+	memcpy(key, counted.key, sizeof *key);
+	key->kind &= KIND_IPV6 | KIND_PORTS;
+	key->kind |= packet->direction == DIRECTION_EGRESS ? KIND_EGRESS : 0;
+	key->point = packet->point; /* the meter puts DSCP there, too, where it is a key */
+	*facts = (struct packet_facts){
+		.time = packet->time,
+		.octets = counted.octets,
+		.packets = counted.packets,
+		.tcp_flags = counted.tcp_flags,
+		.class_of_service = counted.class_of_service,
+	};
+	return DECODE_FLOW;
+}
+
 static __attribute__((noinline)) enum decode_outcome decode_link(const struct packet *packet,
 								 struct flow_key *key,
 								 struct packet_facts *facts)
@@ -247,6 +272,7 @@ static __attribute__((noinline)) enum decode_outcome decode_link(const struct pa
 	case LINK_SLL2: return decode_cooked(packet, rest, SLL2_HEADER, 0, key, facts);
 	case LINK_PPP: return decode_ppp(packet, rest, key, facts);
 	case LINK_PPPOE: return decode_typed(packet, rest, TYPE_PPPOE_SESSION, key, facts);
+	case LINK_COUNTED: return decode_counted(packet, key, facts);
 	default: return DECODE_NOT_IP;
 	}
 }

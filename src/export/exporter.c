@@ -20,11 +20,11 @@ enum {
 	RING_LARGEST = 1 << 30,
 	GIVE_UP_SHARE = 8, /* of the ring, when a collector is too slow: not record by record */
 	PROCESS_ID = 1,    /* one Metering Process and one Exporting Process in a device */
-	FINISH_POLL_MS = 10,
 };
 
-/* At the end a collector that takes nothing is waited for, but not for ever. */
-#define FINISH_WAIT_NS (2 * NS_PER_S)
+/* Before records of a capture file are given up a collector that takes nothing is waited for, but not for
+ * ever. */
+#define TAKE_WAIT_NS (2 * NS_PER_S)
 
 /* Header, the largest template in its set, the largest record in its set. */
 static size_t smallest_message(const struct session_context *context)
@@ -170,10 +170,10 @@ void exporter_free(struct exporter *e)
 {
 	if (!e)
 		return;
-	for (uint32_t i = 0; i < e->session_count; i++) {
-		session_close(e->session[i]);
-		free(e->session[i]);
-	}
+	for (uint32_t i = 0; i < e->session_count; i++)
+		session_end(e->session[i]);
+	for (uint32_t i = 0; i < e->leaving_count; i++)
+		session_end(e->leaving[i]);
 	if (e->watch >= 0)
 		close(e->watch);
 	record_selection_free(e->context.records);
@@ -182,7 +182,7 @@ void exporter_free(struct exporter *e)
 }
 
 /* What every session is done with may be overwritten. Without a session nothing is kept. */
-static void release_ring(struct exporter *e)
+void exporter_release_ring(struct exporter *e)
 {
 	uint64_t done = ring_head(e->context.ring);
 
@@ -191,7 +191,7 @@ static void release_ring(struct exporter *e)
 	ring_release(e->context.ring, done);
 }
 
-static void set_time(struct exporter *e, struct mono_ns now, struct wall_ns wall)
+void exporter_set_time(struct exporter *e, struct mono_ns now, struct wall_ns wall)
 {
 	e->last = (struct moment){now, wall};
 	e->real = e->context.options.packet_time ? (struct moment){mono_now(), wall_now()} : e->last;
@@ -245,19 +245,21 @@ void exporter_service(struct exporter *e, struct mono_ns now, struct wall_ns wal
 {
 	if (!e->context.facts.started_ms)
 		e->context.facts.started_ms = (uint64_t)wall_ms(wall);
-	set_time(e, now, wall);
+	exporter_set_time(e, now, wall);
 	e->busy = e->waits = false;
 	clear_watch(e);
 	for (uint32_t i = 0; i < e->session_count; i++) {
 		struct session *s = e->session[i];
-		const enum turn turn =
-			session_turn(s, &e->context, *exporter_time_of(e, s), MESSAGES_PER_TURN, false);
+		const enum turn turn = s->leaving ? TURN_BLOCKED
+						  : session_turn(s, &e->context, *exporter_time_of(e, s),
+								 MESSAGES_PER_TURN, false);
 
 		e->busy |= turn == TURN_MORE;
 		e->waits |= turn == TURN_BLOCKED && s->flights.count > 0 && is_up(s->transport);
 		watch(e, s, turn == TURN_BLOCKED);
 	}
-	release_ring(e);
+	(void)exporter_serve_leaving(e);
+	exporter_release_ring(e);
 }
 
 bool exporter_busy(const struct exporter *e)
@@ -283,7 +285,7 @@ static bool confirms(const struct exporter *e)
 static void wait_for_collectors(struct exporter *e, uint64_t share)
 {
 	struct ring *ring = e->context.ring;
-	int64_t until = mono_now().ns + FINISH_WAIT_NS;
+	int64_t until = mono_now().ns + TAKE_WAIT_NS;
 
 	if (!e->context.options.packet_time || !confirms(e))
 		return;
@@ -293,7 +295,7 @@ static void wait_for_collectors(struct exporter *e, uint64_t share)
 		poll(NULL, 0, 1);
 		exporter_service(e, e->last.now, e->last.wall);
 		if (ring_tail(ring) != tail)
-			until = mono_now().ns + FINISH_WAIT_NS;
+			until = mono_now().ns + TAKE_WAIT_NS;
 		e->waited_in_vain = mono_now().ns >= until;
 	}
 }
@@ -305,7 +307,7 @@ static void make_room(struct exporter *e, const struct flow_record *newest)
 	const uint64_t share = ring_capacity(ring) / GIVE_UP_SHARE;
 
 	if (e->last.wall.ns == 0) /* not served yet: the best time we know */
-		set_time(e, e->last.now, (struct wall_ns){(int64_t)newest->end_ms * NS_PER_MS});
+		exporter_set_time(e, e->last.now, (struct wall_ns){(int64_t)newest->end_ms * NS_PER_MS});
 	do { /* turn after turn while somebody takes it: a share is a few hundred messages at most */
 		exporter_service(e, e->last.now, e->last.wall);
 	} while (e->busy && !has_share(ring, share));
@@ -316,13 +318,13 @@ static void make_room(struct exporter *e, const struct flow_record *newest)
 		if (e->session[i]->spool)
 			session_spill(e->session[i], &e->context, *exporter_time_of(e, e->session[i]), true);
 	}
-	release_ring(e);
+	exporter_release_ring(e);
 	if (has_share(ring, share))
 		return;
 	for (uint32_t i = 0; i < e->session_count; i++)
 		session_give_up(e->session[i], &e->context, ring_tail(ring) + share,
 				exporter_time_of(e, e->session[i])->wall);
-	release_ring(e);
+	exporter_release_ring(e);
 }
 
 /* Apart, so that a record that was let through does not pay for clearing the other kind. */
@@ -411,91 +413,6 @@ void exporter_interfaces_changed(struct exporter *e)
 {
 	for (uint32_t i = 0; i < e->session_count; i++)
 		session_interfaces_due(e->session[i], &e->context);
-}
-
-/* How far the end of each session is. */
-enum ending { ENDING_RECORDS, ENDING_OPTIONS, ENDED };
-
-/* true: something was sent. */
-static bool end_session(struct exporter *e, struct session *s, enum ending *ending)
-{
-	const uint64_t before = s->statistics.messages;
-	const enum turn turn = session_turn(s, &e->context, *exporter_time_of(e, s), MESSAGES_PER_TURN, true);
-
-	if (turn == TURN_IDLE && *ending == ENDING_RECORDS) {
-		session_options_due(s, &e->context);
-		*ending = ENDING_OPTIONS;
-		return true;
-	}
-	if (turn == TURN_IDLE)
-		*ending = ENDED;
-	return s->statistics.messages != before;
-}
-
-static void wait_for_room(const struct exporter *e, const enum ending *ending)
-{
-	struct pollfd p[COLLECTOR_MAX];
-	nfds_t count = 0;
-
-	for (uint32_t i = 0; i < e->session_count; i++) {
-		const struct transport *t = e->session[i]->transport;
-
-		if (ending[i] != ENDED && t->type->poll_fd(t) >= 0)
-			p[count++] = (struct pollfd){.fd = t->type->poll_fd(t), .events = POLLOUT};
-	}
-	poll(NULL, 0, count && poll(p, count, FINISH_POLL_MS) > 0 ? 1 : FINISH_POLL_MS);
-}
-
-static void end_sessions(struct exporter *e)
-{
-	enum ending ending[COLLECTOR_MAX] = {ENDING_RECORDS};
-	int64_t until = mono_now().ns + FINISH_WAIT_NS;
-
-	for (;;) {
-		uint32_t open = 0;
-		bool moved = false;
-
-		for (uint32_t i = 0; i < e->session_count; i++) {
-			if (ending[i] != ENDED)
-				moved |= end_session(e, e->session[i], &ending[i]);
-			open += ending[i] != ENDED;
-		}
-		if (open == 0)
-			return;
-		if (mono_now().ns >= until && !moved)
-			return;
-		if (!moved)
-			wait_for_room(e, ending);
-	}
-}
-
-enum status exporter_finish(struct exporter *e, struct mono_ns now, struct wall_ns wall, struct error *err)
-{
-	enum status result = OK;
-
-	set_time(e, now, wall);
-	end_sessions(e);
-	for (uint32_t i = 0; i < e->session_count; i++) {
-		struct session *s = e->session[i];
-		const struct transport_type *type = s->transport->type;
-		enum status st = OK;
-
-		session_abandon(s, &e->context, exporter_time_of(e, s)->wall);
-		if (s->statistics.not_sent_flows)
-			log_warn(e->context.log, "collector %s: %llu flow records were not sent",
-				 s->endpoint.host, (unsigned long long)s->statistics.not_sent_flows);
-		if (s->spool && !spool_is_empty(s->spool))
-			log_info(e->context.log,
-				 "collector %s: flow records wait in the spool for the next start",
-				 s->endpoint.host);
-		if (s->file && *s->failure.text)
-			st = error_set(result == OK ? err : NULL, ERR_SYSTEM, "%s", s->failure.text);
-		else if (type->flush)
-			st = type->flush(s->transport, result == OK ? err : NULL);
-		result = result == OK ? st : result;
-	}
-	release_ring(e);
-	return result;
 }
 
 uint32_t exporter_session_count(const struct exporter *e)

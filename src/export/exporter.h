@@ -115,10 +115,18 @@ bool exporter_waits(const struct exporter *exporter);
 MUST_CHECK enum status exporter_reload(struct exporter *exporter, const struct exporter_options *options,
 				       struct error *err);
 
-/* Send everything that is left, with a last set of statistics, whatever the timers say. Over a file an error
- * that cost records is answered here. A collector that takes nothing is waited for two seconds at most. */
+/* Send everything that is left, with a last set of statistics, whatever the timers say; then end the
+ * connections, and wait until the collectors have read all of it, which they say by ending theirs. Over a
+ * file an error that cost records is answered here. A collector that takes nothing is waited for two seconds,
+ * one that does not end its side for five. */
 MUST_CHECK enum status exporter_finish(struct exporter *exporter, struct mono_ns now, struct wall_ns wall,
 				       struct error *err);
+
+/* The same in steps, for several exporters at once: begin, then turns until it is done, with a wait between
+ * them; then exporter_finish. */
+void exporter_finish_begin(struct exporter *exporter, struct mono_ns now, struct wall_ns wall);
+bool exporter_finish_turn(struct exporter *exporter);       /* true: done */
+void exporter_finish_wait(const struct exporter *exporter); /* milliseconds, for one that is not done */
 
 void exporter_free(struct exporter *exporter);
 

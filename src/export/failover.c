@@ -1,10 +1,12 @@
 /* The members of a session: opening, naming, and going from one to the other (group.h). */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "export/session.h"
 
 /* For what is in flight to a member that works, when a better one is back. */
 #define RETURN_WAIT_NS (10 * NS_PER_S)
+#define FINISH_WAIT_NS (3 * NS_PER_S) /* of them: for that member to read all of it */
 
 enum { COPIES_RELIABLE = 1, COPIES_UNRELIABLE = 2 }; /* of a new template: RFC 7011 8.4 */
 
@@ -72,28 +74,43 @@ void session_close(struct session *s)
 	s->transport = NULL;
 }
 
+void session_end(struct session *s)
+{
+	if (!s)
+		return;
+	session_end(s->successor);
+	session_close(s);
+	free(s);
+}
+
 void session_name(const struct session *s, char *out, size_t size)
 {
 	endpoint_print(&s->endpoint, out, size);
+}
+
+/* A transport that was finished takes nothing any more: another one in its place. */
+static void reopen(struct member *m, const struct session_context *context)
+{
+	struct error err;
+
+	close_member(m);
+	m->up = false;
+	m->since = 0;
+	m->errors = 0;
+	if (open_member(m, context, &err) != OK)
+		log_warn(context->log, "%s; it stands by no more", err.text);
 }
 
 /* Members below the one in use are not spoken to: their connections end, in order. */
 static void dismiss_lower(struct session *s, const struct session_context *context)
 {
 	struct group *g = &s->group;
-	struct error err;
 
 	for (uint32_t i = g->active + 1; i <= g->reach; i++) {
 		struct member *m = &g->member[i];
 
-		if (m->transport && !m->transport->type->state)
-			continue;
-		close_member(m);
-		m->up = false;
-		m->since = 0;
-		m->errors = 0;
-		if (open_member(m, context, &err) != OK)
-			log_warn(context->log, "%s; it stands by no more", err.text);
+		if (!m->transport || m->transport->type->state)
+			reopen(m, context);
 	}
 	g->reach = g->active;
 }
@@ -103,10 +120,11 @@ static void switch_to(struct session *s, const struct session_context *context, 
 		      uint32_t member, bool urgent)
 {
 	struct group *g = &s->group;
+	const uint32_t before = g->active;
 	char from[320], to[320];
 
 	session_confirm_flights(s, context, t.wall);
-	g->member[g->active].sequence = s->sequence;
+	g->member[before].sequence = s->sequence;
 	session_name(s, from, sizeof from);
 	use(s, member);
 	session_name(s, to, sizeof to);
@@ -120,8 +138,48 @@ static void switch_to(struct session *s, const struct session_context *context, 
 		log_warn(context->log, "collector %s is away: records go to %s", from, to);
 	else
 		log_info(context->log, "collector %s is back: records go there, no more to %s", to, from);
+	if (g->finishing)
+		reopen(&g->member[before], context);
+	g->finishing = false;
 	if (!urgent)
 		dismiss_lower(s, context);
+}
+
+/* The better member went away again before the end of this one's connection: it is used on. */
+static void stay(struct session *s, const struct session_context *context, struct moment t)
+{
+	struct group *g = &s->group;
+	struct member *m = &g->member[g->active], anew = {.endpoint = m->endpoint};
+	struct error err;
+
+	if (g->finishing && open_member(&anew, context, &err) != OK)
+		return; /* next time */
+	if (g->finishing) {
+		session_confirm_flights(s, context, t.wall);
+		close_member(m);
+		m->transport = anew.transport;
+		m->since = 0;
+		m->errors = 0;
+		use(s, g->active);
+		session_restart(s, context, t);
+	}
+	g->finishing = g->returning = false;
+}
+
+/* Records wait until those sent have arrived, then until the collector has read them and ended its side.
+ * true: it is time to switch. */
+static bool is_finished(struct session *s)
+{
+	const struct transport_type *type = s->transport->type;
+
+	if (s->flights.count > 0)
+		return false;
+	if (!type->finish)
+		return true;
+	if (!s->group.finishing)
+		type->finish(s->transport, FINISH_WAIT_NS);
+	s->group.finishing = true;
+	return type->state(s->transport) == TRANSPORT_DOWN;
 }
 
 void session_failover(struct session *s, const struct session_context *context, struct moment t)
@@ -139,13 +197,13 @@ void session_failover(struct session *s, const struct session_context *context, 
 		g->trial_until = t.now.ns + TRIAL_NS;
 	const uint32_t best = group_choose(g, t.now.ns, hold, &urgent);
 	if (best == g->active) {
-		g->returning = false;
+		stay(s, context, t);
 		return;
 	}
 	if (!urgent && !g->returning) {
 		g->returning = true;
 		g->return_at = t.now.ns + RETURN_WAIT_NS;
 	}
-	if (urgent || s->flights.count == 0 || t.now.ns >= g->return_at)
+	if (urgent || t.now.ns >= g->return_at || is_finished(s))
 		switch_to(s, context, t, best, urgent);
 }

@@ -33,6 +33,7 @@ struct group {
 	uint32_t reach;      /* members from 0 to here are spoken to */
 	int64_t trial_until; /* mono ns */
 	bool returning;      /* records wait until those in flight are confirmed; then the better member */
+	bool finishing;      /* … and until the collector has read them: its connection ends */
 	int64_t return_at;   /* mono ns: then it is not waited for any more */
 	struct member member[COLLECTOR_MAX];
 };

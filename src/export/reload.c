@@ -92,19 +92,25 @@ static void forget(struct plan *p)
 	for (uint32_t i = 0; i < p->count; i++) {
 		if (p->session[i] == p->before[i])
 			continue;
-		session_close(p->session[i]);
-		free(p->session[i]);
+		session_end(p->session[i]);
 	}
 }
 
-/* What the transport has taken goes on its way when it is closed; what waits is for the one that follows. */
-static void take_over(struct session *s, struct session *before)
+/* What has not arrived goes again, unless its connection was left alone with it; what waits is for the one
+ * that follows. */
+static void take_over(const struct exporter *e, struct session *s, struct session *before)
 {
+	const struct transport *t = before->transport;
+	const bool left = t->type->delivery && t->type->delivery(before->transport).left;
+	const struct wall_ns wall = exporter_time_of(e, before)->wall;
+
+	if (left)
+		session_flights_lost(before, &e->context, wall);
+	else
+		session_flights_broken(before, &e->context, wall);
 	s->sent_to = s->taken_to = s->built_to = before->taken_to;
 	s->statistics = before->statistics;
 	s->last_export_time = before->last_export_time;
-	for (uint32_t i = 0; i < before->flights.count; i++)
-		s->statistics.flow_records += flight_at(&before->flights, i)->flows;
 	session_restart_data(s);
 }
 
@@ -134,21 +140,21 @@ static struct session *follower(const struct plan *p, const struct session *s)
 	return NULL;
 }
 
-static void end(struct exporter *e, struct session *s, struct session *next)
+/* It takes no more records, and its connections end. What waits is for the one that follows, or given up. */
+static void leave(struct exporter *e, struct session *s, struct session *next)
 {
 	const struct moment *t = exporter_time_of(e, s);
 
 	(void)session_turn(s, &e->context, *t, LAST_MESSAGES, true);
 	session_confirm_flights(s, &e->context, t->wall);
-	if (next)
-		take_over(next, s);
-	else
-		session_abandon(s, &e->context, t->wall);
+	session_finish_connections(s, FINISH_PATIENCE_NS);
+	s->leaving = true;
+	s->successor = next;
 	say(e, s, next ? "made anew, its settings changed" : "gets no more records");
-	if (s->transport->type->flush)
-		(void)!s->transport->type->flush(s->transport, NULL);
-	session_close(s);
-	free(s);
+	if (next)
+		return;
+	session_abandon_waiting(s, &e->context, t->wall);
+	e->leaving[e->leaving_count++] = s;
 }
 
 static void begin(struct exporter *e, struct session *s)
@@ -157,6 +163,70 @@ static void begin(struct exporter *e, struct session *s)
 
 	if (session_open_spool(s, &e->context, &err) != OK)
 		log_error(e->context.log, "%s; records wait in memory only", err.text);
+}
+
+/* Its connections have ended, or are waited for no longer. */
+static void depart(struct exporter *e, struct session *s)
+{
+	struct session *next = s->successor;
+
+	s->successor = NULL;
+	if (next) {
+		take_over(e, next, s);
+	} else {
+		session_flights_lost(s, &e->context, exporter_time_of(e, s)->wall);
+		session_log_outcome(s, &e->context);
+	}
+	if (s->transport->type->flush)
+		(void)!s->transport->type->flush(s->transport, NULL);
+	session_end(s);
+	if (next)
+		begin(e, next); /* the spool is free now */
+}
+
+/* true: it has departed. */
+static bool serve_leaving(struct exporter *e, struct session *s)
+{
+	if (!session_connections_ended(s, &e->context, exporter_time_of(e, s)->wall))
+		return false;
+	depart(e, s);
+	return true;
+}
+
+bool exporter_serve_leaving(struct exporter *e)
+{
+	bool some = false;
+	uint32_t left = 0;
+
+	for (uint32_t i = 0; i < e->session_count; i++) {
+		struct session *next = e->session[i]->successor;
+
+		if (!e->session[i]->leaving)
+			continue;
+		if (serve_leaving(e, e->session[i]))
+			e->session[i] = next;
+		else
+			some = true;
+	}
+	for (uint32_t i = 0; i < e->leaving_count; i++) {
+		if (!serve_leaving(e, e->leaving[i]))
+			e->leaving[left++] = e->leaving[i];
+	}
+	e->leaving_count = left;
+	return some || left > 0;
+}
+
+/* Another reload so soon: those of the one before are waited for no longer. */
+static void hurry_leaving(struct exporter *e)
+{
+	for (uint32_t i = 0; i < e->session_count; i++) {
+		if (e->session[i]->leaving)
+			session_finish_connections(e->session[i], 0);
+	}
+	for (uint32_t i = 0; i < e->leaving_count; i++)
+		session_finish_connections(e->leaving[i], 0);
+	while (exporter_serve_leaving(e))
+		; /* ends with the next turn of each transport */
 }
 
 /* What can change. The layout of records and who they come from cannot. */
@@ -178,6 +248,20 @@ static void take_options(struct exporter_options *o, const struct exporter_optio
 	o->tls = from->tls;
 }
 
+/* The one that stands at its place from now on: itself, or for a while the one it follows. */
+static struct session *place(struct exporter *e, const struct plan *p, uint32_t i)
+{
+	struct session *s = p->session[i], *before = p->before[i];
+
+	if (before && before->successor == s)
+		return before;
+	if (s != before)
+		begin(e, s);
+	if (!before)
+		say(e, s, "gets records from now on");
+	return s;
+}
+
 enum status exporter_reload(struct exporter *e, const struct exporter_options *options, struct error *err)
 {
 	const struct exporter_options old = e->context.options;
@@ -187,6 +271,7 @@ enum status exporter_reload(struct exporter *e, const struct exporter_options *o
 
 	if (st != OK)
 		return st;
+	hurry_leaving(e);
 	take_options(o, options);
 	for (uint32_t i = 0; i < o->collector_count && st == OK; i += exporter_group_length(o, i))
 		st = add(e, &p, &old, &o->collector[i], exporter_group_length(o, i), err);
@@ -197,15 +282,11 @@ enum status exporter_reload(struct exporter *e, const struct exporter_options *o
 	}
 	for (uint32_t i = 0; i < e->session_count; i++) {
 		if (!is_kept(&p, e->session[i]))
-			end(e, e->session[i], follower(&p, e->session[i]));
+			leave(e, e->session[i], follower(&p, e->session[i]));
 	}
-	for (uint32_t i = 0; i < p.count; i++) {
-		if (p.session[i] != p.before[i])
-			begin(e, p.session[i]);
-		if (!p.before[i])
-			say(e, p.session[i], "gets records from now on");
-		e->session[i] = p.session[i];
-	}
+	for (uint32_t i = 0; i < p.count; i++)
+		e->session[i] = place(e, &p, i);
 	e->session_count = p.count;
+	(void)exporter_serve_leaving(e);
 	return OK;
 }

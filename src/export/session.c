@@ -177,16 +177,40 @@ void session_give_up(struct session *s, const struct session_context *context, u
 	session_count_lost(s, context, flows, packets, octets, wall);
 }
 
-void session_abandon(struct session *s, const struct session_context *context, struct wall_ns wall)
+void session_abandon_waiting(struct session *s, const struct session_context *context, struct wall_ns wall)
 {
-	const struct flight *f;
-
 	session_confirm_flights(s, context, wall);
 	if (s->spool)
 		session_spill(s, context, (struct moment){mono_now(), wall}, true);
 	session_give_up(s, context, ring_head(context->ring), wall);
+}
+
+void session_flights_lost(struct session *s, const struct session_context *context, struct wall_ns wall)
+{
+	const struct flight *f;
+
 	while ((f = flight_pop(&s->flights, UINT64_MAX)))
 		flight_lost(s, context, f, wall);
+}
+
+void session_abandon(struct session *s, const struct session_context *context, struct wall_ns wall)
+{
+	session_abandon_waiting(s, context, wall);
+	session_flights_lost(s, context, wall);
+}
+
+void session_log_outcome(const struct session *s, const struct session_context *context)
+{
+	const struct session_statistics *c = &s->statistics;
+
+	if (c->not_sent_flows)
+		log_warn(context->log, "collector %s: %llu flow records were not sent", s->endpoint.host,
+			 (unsigned long long)c->not_sent_flows);
+	if (c->unsure_flows)
+		log_warn(context->log,
+			 "collector %s: %llu of them perhaps were: its system had them when the connection "
+			 "ended, and whether it has read them is not known",
+			 s->endpoint.host, (unsigned long long)c->unsure_flows);
 }
 
 static enum status put_template(const struct layout *layout, struct outgoing *out, uint64_t bit)

@@ -63,6 +63,9 @@ struct outgoing {
 	uint8_t buffer[IPFIX_MESSAGE_MAX];
 };
 
+/* How far the end of a session is. */
+enum ending { ENDING_RECORDS, ENDING_OPTIONS, ENDING_CONNECTIONS, ENDED };
+
 struct session {
 	struct endpoint endpoint;    /* of the member in use, */
 	struct transport *transport; /* and its transport */
@@ -84,22 +87,26 @@ struct session {
 	uint64_t settled;      /* … and as often as wanted */
 	uint64_t fresh_keys;   /* flow templates whose Flow Keys were not told yet */
 	struct due due;
-	int64_t refreshed_at;    /* mono ns: templates */
-	int64_t options_at;      /* mono ns: options data */
-	int64_t data_since;      /* mono ns: the first record went into `data` */
-	int64_t credit_at;       /* mono ns: options messages may be sent again */
-	uint32_t credit;         /* options messages that may be sent before */
-	uint32_t messages_since; /* data messages since the last refresh */
-	bool lossy;              /* records were given up, and it was logged */
-	struct error failure;    /* the first error that cost records; empty: none */
-	uint32_t watched;        /* events that the transport's descriptor is watched for */
-	struct spool *spool;     /* NULL: none */
-	uint64_t spool_size;     /* it was opened with */
-	bool spool_failed;       /* the last write, and it was logged */
-	int64_t away_since;      /* mono ns: no member takes records; 0: one does */
-	int64_t spill_at;        /* mono ns: then to the spool again */
-	int64_t replay_at;       /* mono ns: `replay_credit` was counted */
-	int64_t replay_credit;   /* records of the spool that may be sent */
+	int64_t refreshed_at;        /* mono ns: templates */
+	int64_t options_at;          /* mono ns: options data */
+	int64_t data_since;          /* mono ns: the first record went into `data` */
+	int64_t credit_at;           /* mono ns: options messages may be sent again */
+	uint32_t credit;             /* options messages that may be sent before */
+	uint32_t messages_since;     /* data messages since the last refresh */
+	bool lossy;                  /* records were given up, and it was logged */
+	struct error failure;        /* the first error that cost records; empty: none */
+	uint32_t watched;            /* events that the transport's descriptor is watched for */
+	struct spool *spool;         /* NULL: none */
+	uint64_t spool_size;         /* it was opened with */
+	bool spool_failed;           /* the last write, and it was logged */
+	int64_t away_since;          /* mono ns: no member takes records; 0: one does */
+	int64_t spill_at;            /* mono ns: then to the spool again */
+	int64_t replay_at;           /* mono ns: `replay_credit` was counted */
+	int64_t replay_credit;       /* records of the spool that may be sent */
+	enum ending ending;          /* ending.c … */
+	int64_t end_until, end_most; /* mono ns: for the collector to take something, all; 0: not yet */
+	bool leaving;                /* a reload took it away: its connections end … */
+	struct session *successor;   /* … and then this one goes on; NULL: none. Owned */
 	struct outgoing data, control, replay;
 };
 
@@ -114,6 +121,7 @@ enum turn {
 MUST_CHECK enum status session_open(struct session *s, const struct session_context *context,
 				    const struct endpoint *to, uint32_t count, struct error *err);
 void session_close(struct session *s);
+void session_end(struct session *s); /* with its successor; NULL: nothing to do */
 
 /* A member's name, for people; the whole group's, of which a folder name is made. */
 void session_name(const struct session *s, char *out, size_t size);
@@ -131,8 +139,22 @@ void session_give_up(struct session *s, const struct session_context *context, u
  * counted. */
 void session_flights_broken(struct session *s, const struct session_context *context, struct wall_ns wall);
 
-/* The end: what is waiting or in flight goes to the spool, or counts as not sent. */
+/* ending.c: end the connections of all members in order. Then ask until it is true: they have ended, and what
+ * became of the messages is known as far as it can be. */
+void session_finish_connections(struct session *s, int64_t patience_ns);
+bool session_connections_ended(struct session *s, const struct session_context *context, struct wall_ns wall);
+
+/* They were left and may still arrive: counted as not sent, and not sent again. */
+void session_flights_lost(struct session *s, const struct session_context *context, struct wall_ns wall);
+
+/* What is waiting goes to the spool, or counts as not sent. */
+void session_abandon_waiting(struct session *s, const struct session_context *context, struct wall_ns wall);
+
+/* The end: likewise, also what is in flight. */
 void session_abandon(struct session *s, const struct session_context *context, struct wall_ns wall);
+
+/* Say in the log what was not sent. */
+void session_log_outcome(const struct session *s, const struct session_context *context);
 
 /* Flows that never were in the ring count as not sent. */
 void session_count_lost(struct session *s, const struct session_context *context, uint64_t flows,

@@ -117,6 +117,31 @@ enum status exclusions_add(struct exclusions *list, const struct sockaddr *local
 	return OK;
 }
 
+static bool is_end(const uint8_t *address, const uint8_t port[2], const uint8_t seen[16], uint16_t seen_port)
+{
+	return (is_zero(address, 16) || memcmp(address, seen, 16) == 0) &&
+	       (is_zero(port, 2) || memcmp(port, &seen_port, 2) == 0);
+}
+
+bool exclusions_have(const struct exclusions *list, int family, uint8_t protocol, const uint8_t source[16],
+		     const uint8_t destination[16], uint16_t source_port, uint16_t destination_port)
+{
+	if (protocol != IPPROTO_UDP && protocol != IPPROTO_TCP && protocol != IPPROTO_SCTP)
+		return false;
+	for (uint32_t i = 0; i < list->count; i++) {
+		const struct exclusion *e = &list->row[i];
+
+		if (e->family != family)
+			continue;
+		if ((is_end(e->remote, e->remote_port, destination, destination_port) &&
+		     is_end(e->local, e->local_port, source, source_port)) ||
+		    (is_end(e->remote, e->remote_port, source, source_port) &&
+		     is_end(e->local, e->local_port, destination, destination_port)))
+			return true;
+	}
+	return false;
+}
+
 /* ---- the program ---- */
 
 struct program {

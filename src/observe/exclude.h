@@ -7,6 +7,7 @@
 #pragma once
 
 #include <linux/filter.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -35,6 +36,11 @@ struct exclusions {
  * port or address), ERR_LIMIT. */
 MUST_CHECK enum status exclusions_add(struct exclusions *list, const struct sockaddr *local,
 				      const struct sockaddr *remote);
+
+/* Is a packet of this family, protocol, addresses and ports (network byte order; IPv4 in the first four
+ * octets) of a listed conversation? Says what the program says of packets that it can leave out. */
+bool exclusions_have(const struct exclusions *list, int family, uint8_t protocol, const uint8_t source[16],
+		     const uint8_t destination[16], uint16_t source_port, uint16_t destination_port);
 
 /* Write the program: `snap` octets of what is kept. `link_octets` is the length of the link header in front
  * of the network header. Answers the number of instructions. */

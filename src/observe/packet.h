@@ -20,6 +20,7 @@ enum link_layer {
 	LINK_PPP,      /* LINKTYPE_PPP, with or without HDLC framing octets; Cisco HDLC by its own */
 	LINK_PPPOE,    /* LINKTYPE_PPP_ETHER: a PPPoE header first */
 	LINK_COUNT,
+	LINK_COUNTED = 0x80, /* no frame: packets that were counted before (observe/counted.h) */
 };
 
 struct packet {

@@ -70,7 +70,7 @@ static enum status prepare(struct packet_ring *r, const struct packet_ring_optio
 	const int version = TPACKET_V3, on = 1;
 	struct sockaddr_ll address = {
 		.sll_family = AF_PACKET,
-		.sll_protocol = htobe16(ETH_P_ALL),
+		.sll_protocol = options->deaf ? 0 : htobe16(ETH_P_ALL),
 		.sll_ifindex = (int)options->ifindex,
 	};
 	enum status status;

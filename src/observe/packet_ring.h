@@ -56,6 +56,7 @@ struct packet_ring_options {
 	uint32_t ifindex;
 	uint32_t octets; /* size; rounded to whole blocks */
 	uint8_t link;    /* enum link_layer: LINK_ETHERNET or LINK_IP */
+	bool deaf;       /* it gets no packets, and costs them nothing */
 	const struct sock_fprog *filter;
 };
 

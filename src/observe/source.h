@@ -23,6 +23,9 @@ struct source_options {
 	uint32_t snap_octets;                   /* octets kept of a frame; 0 = the default */
 	const struct denial_prefixes *prefixes; /* nflog: what means a refusal; NULL = the usual ones.
 						   Outlives the source */
+	bool deaf;       /* af_packet: sockets that see interfaces come and go, and no packets */
+	bool dscp_key;   /* ebpf: packets with another DSCP are another flow */
+	int64_t idle_ns; /* ebpf: packets that are further apart are not told together; 0: as it likes */
 };
 
 /* Counters since the source was opened; they only grow. */
@@ -79,6 +82,12 @@ struct packet_source_type {
 	enum status (*exclude)(struct packet_source *, const struct sockaddr *local,
 			       const struct sockaddr *remote);
 
+	/* Every packet before this time was handed over. NULL: all that came until now, or nearly. */
+	struct mono_ns (*read_until)(const struct packet_source *);
+
+	/* What was seen is wanted at the next reads, however soon. NULL: it always comes at once. */
+	void (*hurry)(struct packet_source *);
+
 	void (*statistics)(struct packet_source *, struct source_statistics *out);
 	void (*close)(struct packet_source *);
 };
@@ -90,6 +99,7 @@ struct packet_source {
 
 extern const struct packet_source_type capture_source;   /* pcap and pcapng files */
 extern const struct packet_source_type afpacket_source;  /* TPACKET_V3 rings on live interfaces */
+extern const struct packet_source_type ebpf_source;      /* live interfaces, counted by the kernel */
 extern const struct packet_source_type nflog_source;     /* NFLOG groups: refused frames only */
 extern const struct packet_source_type nft_trace_source; /* some refused frames, and which rule it was */
 extern const struct packet_source_type kfree_skb_source; /* all refused frames, without the rule */

@@ -68,8 +68,9 @@ static enum status open_ring(struct watcher *s, struct watch *w, struct error *e
 	const struct sock_fprog filter = make_filter(s, link, code);
 	const struct packet_ring_options options = {
 		.ifindex = w->link.ifindex,
-		.octets = s->ring_octets,
+		.octets = s->deaf ? RING_OCTETS_MIN : s->ring_octets,
 		.link = link,
+		.deaf = s->deaf,
 		.filter = &filter,
 	};
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = w};
@@ -83,11 +84,13 @@ static enum status open_ring(struct watcher *s, struct watch *w, struct error *e
 		packet_ring_close(&w->ring);
 		return status;
 	}
-	if (!w->ring.segments && !s->told_segments) {
+	if (!w->ring.segments && !s->told_segments && !s->deaf) {
 		s->told_segments = true;
 		log_warn(s->log, "packet sockets of this kernel do not tell segment sizes: super-packets "
 				 "count as one packet each");
 	}
+	if (s->on_open)
+		s->on_open(s->on_open_arg, w);
 	return OK;
 }
 
@@ -489,9 +492,12 @@ enum status watcher_open(struct watcher *s, const struct source_options *options
 	enum status status = OK;
 
 	*s = (struct watcher){
+		.on_open = s->on_open,
+		.on_open_arg = s->on_open_arg,
 		.points = options->points,
 		.log = options->log,
 		.ring_octets = options->ring_octets ? options->ring_octets : RING_OCTETS_DEFAULT,
+		.deaf = options->deaf,
 		.snap_octets = snap < RING_SNAP_MAX ? snap : RING_SNAP_MAX,
 		.epoll = -1,
 		.timer = -1,

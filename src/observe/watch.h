@@ -30,6 +30,10 @@ struct watcher {
 	struct point_table *points;
 	const struct logger *log;
 	uint32_t ring_octets, snap_octets;
+	bool deaf; /* as in source.h */
+	/* A watch has got its socket, and packets count from now on. NULL: nobody wants to know. */
+	void (*on_open)(void *arg, const struct watch *w);
+	void *on_open_arg;
 	struct interfaces *interfaces;
 	struct exclusions exclusions;
 	int epoll; /* readable when a ring, netlink or the timer has something */
@@ -43,8 +47,8 @@ struct watcher {
 	bool opening, told_full, told_segments;
 };
 
-/* *s is closed on failure. ERR_PERMISSION, ERR_SYSTEM, ERR_MEMORY, ERR_USAGE (bad name), ERR_UNSUPPORTED
- * (link type of an interface that was asked for). */
+/* Of *s, on_open and its argument are to be set before. *s is closed on failure. ERR_PERMISSION, ERR_SYSTEM,
+ * ERR_MEMORY, ERR_USAGE (bad name), ERR_UNSUPPORTED (link type of an interface that was asked for). */
 MUST_CHECK enum status watcher_open(struct watcher *s, const struct source_options *options,
 				    struct error *err);
 void watcher_close(struct watcher *s);

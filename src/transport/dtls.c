@@ -81,18 +81,6 @@ static long bio_control(BIO *bio, int command, long number, void *pointer)
 	}
 }
 
-static BIO_METHOD *make_method(void)
-{
-	BIO_METHOD *m = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "weir datagrams");
-
-	if (m && (!BIO_meth_set_write(m, bio_write) || !BIO_meth_set_read(m, bio_read) ||
-		  !BIO_meth_set_ctrl(m, bio_control))) {
-		BIO_meth_free(m);
-		return NULL;
-	}
-	return m;
-}
-
 static void let_go(struct dtls_transport *t)
 {
 	SSL_free(t->ssl);
@@ -102,21 +90,13 @@ static void let_go(struct dtls_transport *t)
 
 static void begin(struct dtls_transport *t)
 {
-	BIO *bio = BIO_new(t->method);
-
 	t->next_generation = t->next->type->generation(t->next);
 	t->ssl = secure_connection(t->context, &t->peer);
 	t->begin_at = mono_now().ns + t->backoff;
-	if (!t->ssl || !bio) {
-		BIO_free(bio);
+	if (!t->ssl || !secure_attach(t->ssl, t->method, t, (long)t->next->type->message_limit(t->next))) {
 		let_go(t);
 		return;
 	}
-	BIO_set_data(bio, t);
-	BIO_set_init(bio, 1);
-	SSL_set_bio(t->ssl, bio, bio);
-	SSL_set_options(t->ssl, SSL_OP_NO_QUERY_MTU);
-	SSL_set_mtu(t->ssl, (long)t->next->type->message_limit(t->next));
 	t->state = DTLS_HANDSHAKE;
 	t->until = mono_now().ns + HANDSHAKE_WAIT_NS;
 }
@@ -230,7 +210,7 @@ static enum status dtls_open(struct transport **out, const struct endpoint *to,
 	below.max_message = 0; /* ours is less than a datagram */
 	dial_init(&t->dial, to, options);
 	t->max_message = options->max_message;
-	t->method = make_method();
+	t->method = secure_datagrams(bio_write, bio_read, bio_control);
 	st = t->method ? secure_new(&t->context, to, options, true, err)
 		       : error_set(err, ERR_MEMORY, "DTLS: out of memory");
 	if (st == OK)

@@ -361,6 +361,33 @@ SSL *secure_connection(const struct secure_context *c, struct secure_peer *peer)
 	return ssl;
 }
 
+BIO_METHOD *secure_datagrams(int (*write)(BIO *, const char *, int), int (*read)(BIO *, char *, int),
+			     long (*control)(BIO *, int, long, void *))
+{
+	BIO_METHOD *m = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "weir datagrams");
+
+	if (m && (!BIO_meth_set_write(m, write) || !BIO_meth_set_read(m, read) ||
+		  !BIO_meth_set_ctrl(m, control))) {
+		BIO_meth_free(m);
+		return NULL;
+	}
+	return m;
+}
+
+bool secure_attach(SSL *ssl, const BIO_METHOD *method, void *arg, long mtu)
+{
+	BIO *bio = BIO_new(method);
+
+	if (!bio)
+		return false;
+	BIO_set_data(bio, arg);
+	BIO_set_init(bio, 1);
+	SSL_set_bio(ssl, bio, bio);
+	SSL_set_options(ssl, SSL_OP_NO_QUERY_MTU);
+	SSL_set_mtu(ssl, mtu);
+	return true;
+}
+
 void secure_reason(const SSL *ssl, const struct secure_peer *peer, int error, char *out, size_t size)
 {
 	const unsigned long code = ERR_peek_last_error();

@@ -36,6 +36,15 @@ SSL_CTX *secure_library(const struct secure_context *context);
 /* A connection that has not begun, without BIO; `peer` must outlive it. NULL: no memory. */
 SSL *secure_connection(const struct secure_context *context, struct secure_peer *peer);
 
+/* A kind of BIO whose reads and writes are datagrams, each whole: OpenSSL 3.0 has none that is not a socket.
+ * `control` has to answer BIO_CTRL_FLUSH and BIO_CTRL_DGRAM_QUERY_MTU. Freed with BIO_meth_free. NULL: no
+ * memory. */
+BIO_METHOD *secure_datagrams(int (*write)(BIO *, const char *, int), int (*read)(BIO *, char *, int),
+			     long (*control)(BIO *, int, long, void *));
+
+/* Let `ssl` go over such a BIO, which gives `arg` as its data. false: no memory. */
+bool secure_attach(SSL *ssl, const BIO_METHOD *method, void *arg, long mtu);
+
 /* Why a handshake failed, to be counted. */
 enum secure_fault {
 	SECURE_NO_CERTIFICATE,

@@ -5,11 +5,14 @@
  * nothing else is buffered. delivery() tells octets given to send from octets that the peer's kernel
  * acknowledged. So what the network lost or the peer's kernel refused is known and sent again on the next
  * connection. TCP does not tell what the peer's kernel had acknowledged and the collector had not read when
- * it died; the window it offered last, beside the largest it ever offered, bounds it (delivery.unread). An
+ * it died; the window it offered last, beside what its buffer can hold, bounds it (delivery.unread). An
  * acknowledgement that was lost with the connection makes one message come twice.
  *
  * A peer that closes its side takes no more messages: the one under way is finished, then our side is closed,
- * and the connection ends when the peer has acknowledged all of it. */
+ * and the connection ends when the peer has acknowledged all of it.
+ *
+ * When the end is ours (finish), the peer's end is the answer: it comes when the collector has read all there
+ * was, while a kernel that has to throw away what was not read answers with a reset. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -25,6 +28,7 @@
 
 #define CONNECT_WAIT_NS (20 * NS_PER_S) /* then the next address */
 #define ENDING_WAIT_NS  (5 * NS_PER_S)  /* after our FIN, for the last acknowledgement */
+#define FINISH_MOST_NS  (20 * NS_PER_S) /* for a collector that reads on, but slowly */
 
 enum {
 	MESSAGE_MAX = 65535,
@@ -35,7 +39,8 @@ enum {
 	KEEPALIVE_IDLE_S = 30, /* then … */
 	KEEPALIVE_EVERY_S = 10,
 	KEEPALIVE_COUNT = 3,
-	UNREAD_SLACK = 1 << 16,   /* the window is told in steps, and not for each segment */
+	USUAL_BUFFER = 1 << 17,   /* octets: what weir collect has */
+	UNREAD_SLACK = 1 << 12,   /* the window is told in steps, and not for each segment */
 	UNKNOWN_WINDOW = 1 << 20, /* Linux before 5.4 does not say */
 	CLOSE_WAIT_MS = 500,      /* for the rest of a message, at the end */
 };
@@ -50,9 +55,12 @@ struct tcp_transport {
 	bool stacked;
 	bool peer_done; /* the peer sends no more, and wants none; or the transport above does */
 	bool quiet;     /* … which has said why */
+	bool finishing; /* the end is ours: no other connection follows */
 	uint16_t max_message;
 	uint32_t generation;
-	int64_t until; /* mono ns: of connecting, of ending */
+	int64_t until;                       /* mono ns: of connecting, of ending */
+	int64_t patience, finish_until;      /* ns, mono ns: of finishing */
+	uint64_t moved_octets, moved_window; /* … when something moved last */
 	uint64_t window,
 		largest_window; /* octets that the peer had room for: last, ever on this connection */
 	struct delivery delivery;
@@ -78,7 +86,7 @@ static void watch_window(struct tcp_transport *t)
 
 	if (getsockopt(t->fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0 ||
 	    length < offsetof(struct tcp_info, tcpi_snd_wnd) + sizeof info.tcpi_snd_wnd) {
-		t->largest_window = UNKNOWN_WINDOW;
+		t->largest_window = UNKNOWN_WINDOW; /* and t->window 0 */
 		return;
 	}
 	t->window = info.tcpi_snd_wnd;
@@ -86,17 +94,17 @@ static void watch_window(struct tcp_transport *t)
 		t->largest_window = t->window;
 }
 
-/* Of what is acknowledged, how much may wait in the peer's kernel. A window that is not at its largest says
- * how full the buffer is. At the beginning it says nothing: kernels offer less than they have until a
- * connection has carried something. */
+/* Of what is acknowledged, how much may wait in the peer's kernel: what its buffer holds, less the window
+ * that it offers. How large the buffer is it does not say. Who reads fast shows all of it as a window; of one
+ * that is always behind, or of a larger buffer, which kernels offer by and by, the largest window may have
+ * shown no more than half. */
 static uint64_t perhaps_unread(const struct tcp_transport *t)
 {
 	const uint64_t confirmed = t->delivery.confirmed;
-	const uint64_t bound = t->largest_window - t->window + UNREAD_SLACK;
-
-	if (confirmed <= 2 * t->largest_window || confirmed <= bound)
-		return confirmed;
-	return bound;
+	const uint64_t seen = t->largest_window;
+	const uint64_t buffer = (seen <= USUAL_BUFFER ? USUAL_BUFFER : 2 * seen) + UNREAD_SLACK;
+	const uint64_t bound = buffer - t->window;
+	return confirmed < bound ? confirmed : bound;
 }
 
 /* What the peer's kernel acknowledged. Also right after a reset: the counters outlive the connection. */
@@ -130,12 +138,18 @@ static void broken(struct tcp_transport *t, const char *what, int number)
 	const uint64_t open = t->delivery.taken - t->delivery.confirmed;
 	const bool was_up = t->state >= TCP_UP;
 
-	if (was_up && (number || open))
+	if (was_up && (number || open || t->finishing))
 		t->delivery.unread = perhaps_unread(t);
 	let_go(t);
 	if (was_up && t->quiet)
 		return;
-	if (was_up)
+	if (was_up && t->finishing)
+		dial_trouble(&t->dial, &t->transport,
+			     "the connection did not end in order: %s%s%s; %llu octets unacknowledged, at "
+			     "most %llu more unread",
+			     what, number ? ": " : "", number ? strerror(number) : "",
+			     (unsigned long long)open, (unsigned long long)t->delivery.unread);
+	else if (was_up)
 		dial_trouble(&t->dial, &t->transport,
 			     "the connection ended: %s%s%s; %llu octets unacknowledged; tries to reconnect "
 			     "are %lld s apart",
@@ -260,25 +274,78 @@ static void discard_received(struct tcp_transport *t)
 	}
 }
 
-/* The peer is done: our FIN behind the last whole message, then its acknowledgement. */
-static void end_connection(struct tcp_transport *t)
+/* Our FIN behind the last whole message. false: the connection is gone, or has still to take some of it. */
+static bool close_our_side(struct tcp_transport *t, const char *why)
 {
+	int number = 0;
+	socklen_t length = sizeof number;
+
 	if (t->state == TCP_UP && push(t)) {
 		shutdown(t->fd, SHUT_WR);
 		t->state = TCP_ENDING;
-		t->until = mono_now().ns + ENDING_WAIT_NS;
 	}
 	if (t->state != TCP_ENDING)
-		return;
-	int number = 0;
-	socklen_t length = sizeof number;
+		return false;
 	if (getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &number, &length) == 0 && number) {
-		broken(t, "the collector closed it", number);
-		return;
+		broken(t, why, number);
+		return false;
 	}
 	count_confirmed(t);
+	return true;
+}
+
+/* The peer is done: our FIN, then its acknowledgement. */
+static void end_connection(struct tcp_transport *t)
+{
+	const bool begins = t->state == TCP_UP;
+
+	if (!close_our_side(t, "the collector closed it"))
+		return;
+	if (begins)
+		t->until = mono_now().ns + ENDING_WAIT_NS;
 	if (t->delivery.confirmed == t->delivery.taken || mono_now().ns >= t->until)
 		broken(t, "the collector closed it", 0);
+}
+
+/* Half a message must not look like an end: then a reset. */
+static void reset_if_cut(const struct tcp_transport *t)
+{
+	const struct linger reset = {.l_onoff = 1};
+
+	if (rest_length(t))
+		setsockopt(t->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+}
+
+/* The peer acknowledges or reads. */
+static bool has_moved(struct tcp_transport *t)
+{
+	const bool moved = t->delivery.confirmed != t->moved_octets || t->window != t->moved_window;
+
+	t->moved_octets = t->delivery.confirmed;
+	t->moved_window = t->window;
+	return moved;
+}
+
+/* Our FIN, then the peer's, which says that it has read everything. Its FIN alone says nothing while ours is
+ * not acknowledged. */
+static void serve_finish(struct tcp_transport *t)
+{
+	if (t->state >= TCP_UP)
+		discard_received(t);
+	if (t->state >= TCP_UP && !close_our_side(t, "the collector did not read all of it"))
+		count_confirmed(t);
+	if (t->state < TCP_UP)
+		return;
+	const int64_t now = mono_now().ns;
+	if (has_moved(t) && now < t->finish_until)
+		t->until = now + t->patience;
+	if (t->state == TCP_ENDING && t->peer_done && t->delivery.confirmed == t->delivery.taken) {
+		let_go(t);
+	} else if (now >= t->until) {
+		t->delivery.left = true;
+		reset_if_cut(t);
+		broken(t, "the collector does not close its side", 0);
+	}
 }
 
 static void tcp_service(struct transport *transport)
@@ -286,6 +353,10 @@ static void tcp_service(struct transport *transport)
 	struct tcp_transport *t = self(transport);
 	const struct sockaddr_storage *to;
 
+	if (t->finishing) {
+		serve_finish(t);
+		return;
+	}
 	switch (t->state) {
 	case TCP_IDLE:
 		to = dial_next(&t->dial, transport);
@@ -338,7 +409,7 @@ static enum status tcp_send(struct transport *transport, struct span message, st
 	struct tcp_transport *t = self(transport);
 	ssize_t n;
 
-	if (t->state != TCP_UP || t->peer_done)
+	if (t->state != TCP_UP || t->peer_done || t->finishing)
 		return not_now(t, "no connection", err);
 	if (message.length > REST_MAX)
 		return error_set(err, ERR_LIMIT, "%s/%s: %zu octets; allowed: %d", t->dial.scheme,
@@ -378,9 +449,9 @@ static enum transport_state tcp_state(const struct transport *transport)
 {
 	const struct tcp_transport *t = (const struct tcp_transport *)transport;
 
-	if (t->state < TCP_UP)
+	if (t->state < TCP_UP || (t->finishing && !t->delivery.taken))
 		return TRANSPORT_DOWN;
-	return t->state == TCP_UP && !t->peer_done ? TRANSPORT_UP : TRANSPORT_ENDING;
+	return t->state == TCP_UP && !t->peer_done && !t->finishing ? TRANSPORT_UP : TRANSPORT_ENDING;
 }
 
 static int tcp_poll_fd(const struct transport *t)
@@ -412,12 +483,25 @@ static void tcp_disconnect(struct transport *transport)
 		let_go(t);
 }
 
-/* FIN behind the last whole message (RFC 7011 10.4.4). Half a message must not look like an end: then a
- * reset. */
+static void tcp_finish(struct transport *transport, int64_t patience_ns)
+{
+	struct tcp_transport *t = self(transport);
+	const int64_t now = mono_now().ns;
+
+	if (!t->finishing)
+		t->finish_until = now + FINISH_MOST_NS;
+	t->finishing = true;
+	t->stacked = false; /* what the peer still says is of no interest */
+	t->patience = patience_ns;
+	t->until = now + patience_ns;
+	if (t->state < TCP_UP)
+		let_go(t);
+}
+
+/* FIN behind the last whole message (RFC 7011 10.4.4). */
 static void tcp_close(struct transport *transport)
 {
 	struct tcp_transport *t = transport ? self(transport) : NULL;
-	const struct linger reset = {.l_onoff = 1};
 
 	if (!t)
 		return;
@@ -426,10 +510,10 @@ static void tcp_close(struct transport *transport)
 		struct pollfd p = {.fd = t->fd, .events = POLLOUT};
 		poll(&p, 1, CLOSE_WAIT_MS);
 	}
-	if (t->fd >= 0 && rest_length(t))
-		setsockopt(t->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-	else if (t->state == TCP_UP)
+	if (t->state == TCP_UP && !rest_length(t))
 		discard_received(t); /* unread octets would turn the FIN into a reset */
+	if (t->fd >= 0)
+		reset_if_cut(t);
 	if (t->fd >= 0)
 		close(t->fd);
 	dial_fini(&t->dial);
@@ -450,6 +534,7 @@ const struct transport_type tcp_transport = {
 	.generation = tcp_generation,
 	.delivery = tcp_delivery,
 	.state = tcp_state,
+	.finish = tcp_finish,
 	.poll_fd = tcp_poll_fd,
 	.addresses = tcp_addresses,
 	.close = tcp_close,

@@ -32,6 +32,11 @@ struct tls_transport {
 	SSL *ssl;      /* with both BIOs; NULL when idle */
 	BIO *in, *out; /* owned by ssl */
 	struct secure_peer peer;
+	bool carried;             /* a message, in this session */
+	bool finishing;           /* the end is ours … */
+	bool ended;               /* … and that of the connection below was asked for */
+	int64_t patience;         /* ns, of finishing */
+	int64_t finish_until;     /* mono ns: for close_notify */
 	bool counting;            /* the connection below is the one that `delivery` is about */
 	struct delivery delivery; /* of the session that was up last */
 	uint64_t own_errors;
@@ -80,7 +85,7 @@ static bool push(struct tls_transport *t)
 static void begin(struct tls_transport *t)
 {
 	let_go(t);
-	t->counting = false;
+	t->counting = t->carried = false;
 	t->ssl = secure_connection(t->context, &t->peer);
 	t->in = BIO_new(BIO_s_mem());
 	t->out = BIO_new(BIO_s_mem());
@@ -161,6 +166,43 @@ static void pull(struct tls_transport *t)
 		fail(t, SSL_ERROR_ZERO_RETURN);
 }
 
+/* close_notify behind the last message (RFC 8446 6.1), when the connection below takes it, then its end. What
+ * the collector says from here on tells nothing that its FIN does not. */
+static void serve_finish(struct tls_transport *t)
+{
+	const bool patient = mono_now().ns < t->finish_until;
+
+	if (t->ended)
+		return;
+	if (t->state >= TLS_SETTLING && patient) {
+		if (!push(t))
+			return;
+		ERR_clear_error();
+		if (!(SSL_get_shutdown(t->ssl) & SSL_SENT_SHUTDOWN))
+			SSL_shutdown(t->ssl);
+		if (!push(t))
+			return;
+	}
+	(void)t->transport.type->delivery(&t->transport);
+	let_go(t);
+	t->ended = true;
+	t->next->type->finish(t->next, patient ? t->patience : 0);
+}
+
+static void tls_finish(struct transport *transport, int64_t patience_ns)
+{
+	struct tls_transport *t = self(transport);
+
+	t->finishing = true;
+	t->patience = patience_ns;
+	t->finish_until = mono_now().ns + patience_ns;
+	if (!t->carried)
+		return;
+	if (t->ended)
+		t->next->type->finish(t->next, patience_ns);
+	serve_finish(t);
+}
+
 static void tls_service(struct transport *transport)
 {
 	struct tls_transport *t = self(transport);
@@ -169,13 +211,14 @@ static void tls_service(struct transport *transport)
 	(void)transport->type->delivery(transport); /* the last of a connection that is gone */
 	type->service(t->next);
 	transport->errors = t->own_errors + t->next->errors;
+	if (t->ended)
+		return;
 	if (t->next_generation != type->generation(t->next)) {
 		t->next_generation = type->generation(t->next);
 		begin(t);
 	}
-	if (t->state == TLS_IDLE)
-		return;
-	pull(t);
+	if (t->state != TLS_IDLE)
+		pull(t);
 	if (t->state == TLS_HANDSHAKE && mono_now().ns >= t->until) {
 		snprintf(t->peer.refusal, sizeof t->peer.refusal, "it does not answer the handshake");
 		fail(t, SSL_ERROR_SYSCALL);
@@ -184,6 +227,8 @@ static void tls_service(struct transport *transport)
 	} else if (t->state == TLS_UP) {
 		push(t);
 	}
+	if (t->finishing)
+		serve_finish(t);
 }
 
 static enum status tls_open(struct transport **out, const struct endpoint *to,
@@ -221,7 +266,7 @@ static enum status tls_send(struct transport *transport, struct span message, st
 {
 	struct tls_transport *t = self(transport);
 
-	if (t->state != TLS_UP)
+	if (t->state != TLS_UP || t->finishing)
 		return error_set(err, AGAIN, "Tls/%s: no session", t->dial.host);
 	if (!push(t))
 		return error_set(err, AGAIN, "Tls/%s: the collector reads slowly", t->dial.host);
@@ -231,6 +276,7 @@ static enum status tls_send(struct transport *transport, struct span message, st
 		fail(t, SSL_get_error(t->ssl, result));
 		return error_set(err, AGAIN, "Tls/%s: the session ended", t->dial.host);
 	}
+	t->carried = true;
 	push(t);
 	return OK;
 }
@@ -245,6 +291,7 @@ static struct delivery tls_delivery(struct transport *transport)
 
 		t->delivery.confirmed = below.confirmed;
 		t->delivery.unread = below.unread;
+		t->delivery.left = below.left;
 		if (t->state == TLS_UP)
 			t->delivery.taken = below.taken + (uint64_t)BIO_pending(t->out);
 	}
@@ -262,8 +309,10 @@ static enum transport_state tls_state(const struct transport *transport)
 	const struct tls_transport *t = (const struct tls_transport *)transport;
 	const enum transport_state below = t->next->type->state(t->next);
 
-	if (t->state == TLS_UP)
+	if (t->state == TLS_UP && !t->finishing)
 		return below;
+	if (t->finishing && !t->carried)
+		return TRANSPORT_DOWN;
 	return t->counting && below != TRANSPORT_DOWN ? TRANSPORT_ENDING : TRANSPORT_DOWN;
 }
 
@@ -313,6 +362,7 @@ const struct transport_type tls_transport = {
 	.generation = tls_generation,
 	.delivery = tls_delivery,
 	.state = tls_state,
+	.finish = tls_finish,
 	.poll_fd = tls_poll_fd,
 	.addresses = tls_addresses,
 	.close = tls_close,

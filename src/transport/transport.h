@@ -54,6 +54,7 @@ struct delivery {
 	uint64_t confirmed; /* what ends here or before has reached the peer's transport */
 	uint64_t unread;    /* after a break: so much before `confirmed` the peer may never have read */
 	uint64_t lost;      /* not 0: the message that ends here was given up; ask again for the next one */
+	bool left;          /* the connection was not waited for any longer: the rest may still arrive */
 };
 
 /* How a connection stands. */
@@ -106,6 +107,13 @@ struct transport_type {
 
 	/* NULL: there are no connections (UDP, files); errors alone tell of a peer that is away. */
 	enum transport_state (*state)(const struct transport *);
+
+	/* Take no more messages, and end the connection in order: what was taken goes out, then our end of
+	 * it; service goes on with that. `state` is ENDING until the peer has closed its side too, which it
+	 * does when it has read everything, or the connection broke, or nothing moved for `patience_ns`;
+	 * then DOWN, for good, and delivery().unread tells what the peer may not have read. At once where
+	 * nothing was sent. Asked again: with another patience. NULL: close is enough. */
+	void (*finish)(struct transport *, int64_t patience_ns);
 
 	int (*poll_fd)(const struct transport *); /* -1: none */
 	bool (*addresses)(const struct transport *, struct sockaddr_storage *local,

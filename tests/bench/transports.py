@@ -185,7 +185,7 @@ def run(weir, name, records, kills, trace):
     sent = records // parts * parts
     lost, twice = sent - found["d"], found["n"] - found["d"]
     silent = max(0, lost - not_sent)
-    good = twice == 0 and silent == 0 and (killed or not_sent == 0)
+    good = twice == 0 and silent == 0 and (killed > 0 or not_sent == 0)
     row = f"{name:<5} {sent:>9} {killed:>5} {found['n']:>9} {lost:>7} {twice:>6} {not_sent:>8} {unsure:>7} {silent:>6} {wall:>7.1f}"
     if killed:
         row += f"  for each kill {lost / killed:.0f} missing, {unsure / killed:.0f} unsure"

@@ -27,6 +27,7 @@
     "OptionsRefresh": 300000,
     "MaxMessageSize": 1280,
     "ObservationDomainId": 4294967295,
+    "Capture": "ebpf",
     "RingSize": 8388608,
     "SnapLength": 128
   }

@@ -151,6 +151,29 @@ static void run_probes(const struct exclusions *list, uint32_t link_octets)
 	}
 }
 
+/* Of packets that are whole, exclusions_have says what the program does. */
+static void test_without_program(void **state)
+{
+	struct exclusions list = {0};
+
+	assert_int_equal(add(&list, "10.0.0.1", 5001, "10.0.0.2", 4739), OK);
+	assert_int_equal(add(&list, "fd00::1", 5001, "fd00::2", 4739), OK);
+	assert_int_equal(add(&list, "::", 0, "::ffff:192.0.2.9", 4739), OK);
+	for (size_t i = 0; i < sizeof probes / sizeof *probes; i++) {
+		const struct probe *p = &probes[i];
+		const int family = strchr(p->source, ':') ? AF_INET6 : AF_INET;
+		uint8_t source[16] = {0}, destination[16] = {0};
+
+		if (p->first || p->fragment || p->cut)
+			continue;
+		inet_pton(family, p->source, source);
+		inet_pton(family, p->destination, destination);
+		if (exclusions_have(&list, family, p->protocol, source, destination, htons(p->source_port),
+				    htons(p->destination_port)) == p->kept)
+			fail_msg("%s", p->what);
+	}
+}
+
 static void test_program(void **state)
 {
 	struct exclusions list = {0};
@@ -243,7 +266,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_program), cmocka_unit_test(test_nothing_excluded),
 		cmocka_unit_test(test_full),    cmocka_unit_test(test_newest_of_a_collector_count),
-		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_refused), cmocka_unit_test(test_without_program),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

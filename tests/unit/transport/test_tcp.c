@@ -162,7 +162,7 @@ static void test_81_fin_after_last_message(void **state)
 }
 
 /* 81: when the rest of a message cannot be brought out, the end does not look like a good one. */
-static void test_81_no_fin_in_a_message(void **state)
+static void no_fin_in_a_message(bool finished)
 {
 	struct inbox *in = calloc(1, sizeof *in);
 	uint16_t port = 0;
@@ -176,10 +176,22 @@ static void test_81_no_fin_in_a_message(void **state)
 	setsockopt(t->type->poll_fd(t), SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
 	while (send_number(t, sent, 65535) == OK)
 		sent++;
+	if (finished)
+		t->type->finish(t, NS_PER_S / 10);
+	for (int i = 0; i < 10000 && finished && t->type->state(t) != TRANSPORT_DOWN; i++) {
+		t->type->service(t);
+		poll(NULL, 0, 1);
+	}
 	t->type->close(t);
 	assert_int_equal(read_to_end(peer, in), -1);
 	assert_true(in->messages < sent);
 	free(in);
+}
+
+static void test_81_no_fin_in_a_message(void **state)
+{
+	no_fin_in_a_message(false);
+	no_fin_in_a_message(true);
 }
 
 /* 81: a collector that closes its side but reads on gets the message under way whole, then our FIN. */
@@ -210,6 +222,128 @@ static void test_81_half_close(void **state)
 	wait_generation(t, 1); /* and it comes back */
 	t->type->close(t);
 	free(in);
+}
+
+/* Serve a transport that was finished until it is done. */
+static struct delivery wait_finished(struct transport *t)
+{
+	const int64_t until = mono_now().ns + PATIENCE_NS;
+
+	while (t->type->state(t) != TRANSPORT_DOWN) {
+		assert_int_equal(t->type->state(t), TRANSPORT_ENDING);
+		assert_int_equal(t->type->send(t, span_of("x", 1), NULL), AGAIN);
+		if (mono_now().ns > until)
+			fail_msg("the connection does not end");
+		t->type->service(t);
+		poll(NULL, 0, 1);
+	}
+	const struct delivery d = t->type->delivery(t);
+	t->type->service(t); /* for good */
+	assert_int_equal(t->type->state(t), TRANSPORT_DOWN);
+	return d;
+}
+
+/* 81: our end is answered when the collector has read everything, and not before. */
+static void test_81_finish_answered(void **state)
+{
+	struct inbox *in = calloc(1, sizeof *in);
+	uint16_t port = 0;
+	auto_fd fd = listener_open(&port, 4096);
+	struct transport *t = listener_transport(&tcp_transport, "127.0.0.1", port, &quick);
+	int peer = listener_accept(fd, t);
+	uint32_t sent = 0;
+
+	wait_generation(t, 0);
+	while (send_number(t, sent, 20000) == OK)
+		sent++;
+	t->type->finish(t, PATIENCE_NS);
+	for (int i = 0; i < 50; i++) {
+		t->type->service(t);
+		assert_int_equal(t->type->state(t), TRANSPORT_ENDING);
+	}
+	for (int more = 1; more; poll(NULL, 0, 1)) { /* to our FIN; in its own time */
+		t->type->service(t);
+		more = read_some(peer, in, 65536);
+		assert_in_range(more, 0, 1);
+		assert_int_equal(t->type->state(t), TRANSPORT_ENDING);
+	}
+	assert_int_equal(in->messages, sent);
+	close(peer);
+	const struct delivery d = wait_finished(t);
+	assert_int_equal(d.confirmed, d.taken);
+	assert_int_equal(d.unread, 0);
+	assert_false(d.left);
+	assert_int_equal(t->errors, 0);
+	t->type->close(t);
+	free(in);
+}
+
+/* 81: a collector that dies after our end with something unread. */
+static void test_81_finish_reset(void **state)
+{
+	uint16_t port = 0;
+	auto_fd fd = listener_open(&port, 0);
+	struct transport *t = listener_transport(&tcp_transport, "127.0.0.1", port, &quick);
+	int peer = listener_accept(fd, t);
+	uint8_t some[100];
+
+	wait_generation(t, 0);
+	for (uint32_t i = 0; i < 5; i++)
+		assert_int_equal(send_number(t, i, 1000), OK);
+	t->type->finish(t, PATIENCE_NS);
+	for (int i = 0; i < 1000 && t->type->delivery(t).confirmed < 5000; i++) {
+		t->type->service(t);
+		poll(NULL, 0, 1);
+	}
+	assert_int_equal(recv(peer, some, sizeof some, 0), sizeof some);
+	close(peer); /* as the kernel does for one that was killed: a reset, for there is more */
+	const struct delivery d = wait_finished(t);
+	assert_int_equal(d.taken, 5000);
+	assert_in_range(d.unread, 4900, 5000);
+	assert_false(d.left);
+	assert_true(t->errors > 0);
+	t->type->close(t);
+}
+
+/* 81: one that never closes its side is left after a while, however much it has read. */
+static void test_81_finish_unanswered(void **state)
+{
+	struct inbox *in = calloc(1, sizeof *in);
+	uint16_t port = 0;
+	auto_fd fd = listener_open(&port, 0);
+	struct transport *t = listener_transport(&tcp_transport, "127.0.0.1", port, &quick);
+	auto_fd peer = listener_accept(fd, t);
+
+	wait_generation(t, 0);
+	assert_int_equal(send_number(t, 0, 1000), OK);
+	assert_int_equal(read_some(peer, in, 1000), 1);
+	t->type->finish(t, NS_PER_S / 10);
+	const struct delivery d = wait_finished(t);
+	assert_true(d.left);
+	assert_in_range(d.unread, 1, 1000);
+	t->type->close(t);
+	assert_int_equal(read_to_end(peer, in), 0); /* in order, all the same */
+	assert_int_equal(in->messages, 1);
+	free(in);
+}
+
+/* 81: where nothing was sent nobody is waited for. */
+static void test_81_finish_at_once(void **state)
+{
+	uint16_t port = 0;
+	auto_fd fd = listener_open(&port, 0);
+	struct transport *t = listener_transport(&tcp_transport, "127.0.0.1", port, &quick);
+
+	t->type->finish(t, PATIENCE_NS);
+	assert_int_equal(t->type->state(t), TRANSPORT_DOWN);
+	t->type->close(t);
+	t = listener_transport(&tcp_transport, "127.0.0.1", port, &quick);
+	auto_fd peer = listener_accept(fd, t);
+	wait_generation(t, 0);
+	t->type->finish(t, PATIENCE_NS);
+	assert_int_equal(t->type->state(t), TRANSPORT_DOWN);
+	t->type->close(t);
+	assert_int_equal(recv(peer, &(char){0}, 1, 0), 0);
 }
 
 /* 82: after a reset it connects again; delivery says what the peer's kernel had not acknowledged. */
@@ -382,6 +516,10 @@ int main(void)
 		cmocka_unit_test(test_81_fin_after_last_message),
 		cmocka_unit_test(test_81_no_fin_in_a_message),
 		cmocka_unit_test(test_81_half_close),
+		cmocka_unit_test(test_81_finish_answered),
+		cmocka_unit_test(test_81_finish_reset),
+		cmocka_unit_test(test_81_finish_unanswered),
+		cmocka_unit_test(test_81_finish_at_once),
 		cmocka_unit_test(test_82_reset),
 		cmocka_unit_test(test_82_a_minute_by_default),
 		cmocka_unit_test(test_82_refused_then_accepted),
