@@ -138,7 +138,7 @@ function App() {
         {!v && !fault && !tail ? <p class="muted wait">…</p> : null}
       </main>
       <footer>
-        {v ? <>answered in {v.took_ms} ms from {Number(v.ledger.coverage.records) + Number(v.ledger.coverage.tail_records)} records · </> : null}
+        {v ? <>answered in {v.took_ms} ms from {(Number(v.ledger.coverage.records) + Number(v.ledger.coverage.tail_records)).toLocaleString("en-US")} records · </> : null}
         {st ? <>weir {clean(st.version)}{st.lag_s ? ` · the loader is ${duration(st.lag_s * 1000)} behind` : ""} · </> : null}times are UTC
       </footer>
     </>
