@@ -2,7 +2,7 @@
 BUILD ?= build
 WEIR = $(BUILD)/src/cmd/weir
 
-.PHONY: all build demo test conformance bench bench-live runs faults fuzz soak install format clean
+.PHONY: all build demo test conformance bench bench-live tsan runs faults fuzz soak install format clean
 all: build
 
 build: $(BUILD)/build.ninja
@@ -33,6 +33,7 @@ bench:
 	meson setup build-bench --buildtype=release 2>/dev/null || meson configure build-bench --buildtype=release
 	ninja -C build-bench
 	tests/bench/run.py build-bench
+	tests/bench/run.py build-bench --shards 1,2
 	tests/bench/collect.py build-bench
 	tests/bench/denied.py build-bench
 	python3 tests/bench/export.py build-bench
@@ -44,6 +45,12 @@ bench-live:
 	meson setup build-bench --buildtype=release 2>/dev/null || meson configure build-bench --buildtype=release
 	ninja -C build-bench
 	tests/bench/live.py build-bench
+
+# Threads that share what they should not: several meters side by side under ThreadSanitizer.
+tsan:
+	[ -e build-tsan/build.ninja ] || meson setup build-tsan -Db_sanitize=thread -Db_lundef=false
+	ninja -C build-tsan src/cmd/weir tests/bench/generate
+	tests/bench/threads.py build-tsan
 
 # Kills, errors of system calls, full files and power cuts, all of them; as root in something like an hour.
 faults: SEED ?= 1

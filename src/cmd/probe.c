@@ -45,6 +45,7 @@ static const struct command_option options[] = {
 	{0, "interval", "MS", "interim records of long flows, in milliseconds; 0 = none (default 0)"},
 	{0, "idle", "MS", "a flow ends after so many milliseconds without a packet (default 15000)"},
 	{0, "max-flows", "N", "open flows at most (default 1048576)"},
+	{0, "shards", "N", "threads that meter side by side; 0 = one for each processor (default 1)"},
 	{0, "domain", "N", "Observation Domain ID; 0 = choose (default 0)"},
 	{0, "template-refresh", "MS",
 	 "send templates again over UDP after so many milliseconds (default 60000)"},
@@ -52,8 +53,9 @@ static const struct command_option options[] = {
 };
 
 /* The property that an option sets, from OPT_FIRST_PROPERTY on; the profile's own table judges the value. */
-static const char *const properties[] = {"Direction",           "Interval",       "IdleTimeout", "MaxFlows",
-					 "ObservationDomainId", "TemplateRefresh"};
+static const char *const properties[] = {"Direction",      "Interval", "IdleTimeout",
+					 "MaxFlows",       "Shards",   "ObservationDomainId",
+					 "TemplateRefresh"};
 
 struct probe {
 	struct settings settings;

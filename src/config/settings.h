@@ -30,6 +30,7 @@ struct settings {
 	struct point_settings of_point[SETTINGS_POINTS_MAX]; /* what is said of them besides; by name */
 	uint32_t of_point_count;
 	struct point_settings one_point;    /* while one is read */
+	uint32_t shards;                    /* meters side by side; 0: one for each processor */
 	bool shed;                          /* Overload: frames are left out, before the kernel drops them */
 	bool biflows, totals, microseconds; /* forms of records … */
 	bool field_ttl, field_mac, field_vlan; /* … and fields besides */

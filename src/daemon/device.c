@@ -4,6 +4,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "daemon/shards.h"
 #include "export/layout.h"
 
 /* Nobody else's sequence can be mixed up with ours in a file of our own. */
@@ -85,6 +86,33 @@ static void choose_forms(struct settings *s, const struct logger *log)
 		   (*forms & (FORM_TTL | FORM_MAC | FORM_VLAN) ? EXTRA_PACKETS : 0);
 }
 
+/* What has to see all packets in their order, or all refusals, is in one place. */
+static void choose_shards(struct settings *s, const struct logger *log)
+{
+	const long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	const char *reason = NULL;
+
+	if (s->shards == 0)
+		s->shards = processors < 1 ? 1 : processors < SHARD_MAX ? (uint32_t)processors : SHARD_MAX;
+	if (s->shards == 1)
+		return;
+	for (uint32_t i = 0; i < s->of_point_count; i++)
+		if (s->of_point[i].own && s->of_point[i].selection.count > 0)
+			reason = "packets are selected";
+	if (!s->exporter.packet_time)
+		reason = "interfaces are live";
+	else if (s->selection.count > 0)
+		reason = "packets are selected";
+	else if (s->exporter.records.count > 0)
+		reason = "records are selected";
+	else if (s->nflog_count || s->trace_rules || s->drop_reasons || s->peer_check)
+		reason = "refused frames are told of";
+	if (!reason)
+		return;
+	log_warn(log, "Shards is 1, because %s", reason);
+	s->shards = 1;
+}
+
 enum status device_init(struct device *device, struct settings *settings, const struct logger *log,
 			struct error *err)
 {
@@ -99,6 +127,7 @@ enum status device_init(struct device *device, struct settings *settings, const 
 	device->asked = *settings;
 	device_prepare_settings(settings, log);
 	choose_forms(settings, log);
+	choose_shards(settings, log);
 	if (settings->exporter.domain == 0)
 		settings->exporter.domain =
 			only_files(&settings->exporter) ? 1 : domain_claim(&device->domain_hold);
@@ -108,7 +137,9 @@ enum status device_init(struct device *device, struct settings *settings, const 
 	if (status == OK)
 		status = device_domains(device, settings, &sink, &sink_arg, err);
 	if (status == OK)
-		status = meter_new(&device->meter, &settings->meter, &device->points, sink, sink_arg, err);
+		status = settings->shards > 1 ? shards_new(&device->shards, device, err)
+					      : meter_new(&device->meter, &settings->meter, &device->points,
+							  sink, sink_arg, err);
 	if (status != OK)
 		device_fini(device);
 	return status;
@@ -124,6 +155,7 @@ void device_fini(struct device *device)
 	rule_counters_close(device->rule_counters);
 	peer_check_free(device->peers);
 	device->peers = NULL;
+	shards_free(device->shards);
 	meter_free(device->meter);
 	selection_free(device->selection);
 	while (device->domain_count > 0)
@@ -134,10 +166,19 @@ void device_fini(struct device *device)
 	if (device->domain_hold >= 0)
 		close(device->domain_hold);
 	device->meter = NULL;
+	device->shards = NULL;
 	device->selection = NULL;
 	device->rule_counters = NULL;
 	device->exporter = NULL;
 	device->domain_hold = -1;
+}
+
+void device_meter_statistics(const struct device *device, struct meter_statistics *out)
+{
+	if (device->shards)
+		shards_statistics(device->shards, out);
+	else
+		meter_statistics(device->meter, out);
 }
 
 void device_update_control(struct device *device)
@@ -147,7 +188,7 @@ void device_update_control(struct device *device)
 		.interval_ns = device->settings->meter.interval_ns,
 	};
 
-	meter_statistics(device->meter, &control.meter);
+	device_meter_statistics(device, &control.meter);
 	if (device->source_count > 0) /* what others lose was seen by this one */
 		device->source[0]->type->statistics(device->source[0], &control.source);
 	if (device->rule_counters)

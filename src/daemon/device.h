@@ -17,6 +17,8 @@
 
 enum { DEVICE_SOURCES_MAX = 4 };
 
+struct shards;
+
 /* Where new settings come from: fill *out, which is complete then. false: they are not good, and the log says
  * why. */
 typedef bool settings_reader(void *arg, struct settings *out);
@@ -27,9 +29,10 @@ struct device {
 	struct logger log;
 	struct point_table points;
 	struct selection *selection; /* NULL: every packet is metered */
-	struct meter *meter;
-	struct exporter *exporter; /* of points without an Observation Domain of their own */
-	uint32_t domain_count;     /* of the others: an Exporting Process each */
+	struct meter *meter;         /* NULL: there are shards */
+	struct shards *shards;       /* several meters, each in a thread of its own; NULL: one */
+	struct exporter *exporter;   /* of points without an Observation Domain of their own */
+	uint32_t domain_count;       /* of the others: an Exporting Process each */
 	struct {
 		uint32_t domain;
 		struct exporter *exporter;
@@ -63,6 +66,11 @@ void device_fini(struct device *device);
  * the same at every run. ERR_FORMAT: the file is damaged or cut short; what was whole before has been metered
  * and exported all the same. */
 MUST_CHECK enum status device_run_capture(struct device *device, const char *path, struct error *err);
+
+/* `done` of `total` octets (0: not known) of a file were read: one line that rewrites itself, only for a
+ * person at a terminal and only after a second. `last`: take it away. */
+void device_show_progress(const struct device *device, const char *path, struct mono_ns started,
+			  uint64_t done, uint64_t total, bool last);
 
 /* Meter live interfaces until SIGTERM or SIGINT, then export every open flow. SIGHUP: read the profile again.
  */
@@ -98,6 +106,9 @@ void device_reload(struct device *device);
 
 /* What differs between settings of one device and its log; between device.c and reload.c. */
 void device_prepare_settings(struct settings *settings, const struct logger *log);
+
+/* Counters of the meter, or of all of them. */
+void device_meter_statistics(const struct device *device, struct meter_statistics *out);
 
 /* Hand the counters of meter and source to the exporter, for its options records. */
 void device_update_control(struct device *device);

@@ -1,22 +1,19 @@
 /* replay.c: the device over a capture file. */
 #include <unistd.h>
 
-#include "daemon/device.h"
+#include "daemon/shards.h"
 #include "observe/capture.h"
 
 enum { PROGRESS_BATCHES = 1024 }; /* look at the clock once in so many batches */
 
-/* One line that rewrites itself, only for a person at a terminal. */
-static void show_progress(const struct device *device, const char *path, struct mono_ns started, bool last)
+void device_show_progress(const struct device *device, const char *path, struct mono_ns started,
+			  uint64_t done, uint64_t total, bool last)
 {
-	uint64_t done, total;
-
 	if (device->log.level < LOG_INFO || !isatty(STDERR_FILENO))
 		return;
 	const double seconds = (double)(mono_now().ns - started.ns) / NS_PER_S;
 	if (seconds < 1)
 		return;
-	capture_progress(device->source[0], &done, &total);
 	if (last)
 		fprintf(stderr, "\r\033[K");
 	else if (total)
@@ -25,6 +22,14 @@ static void show_progress(const struct device *device, const char *path, struct 
 	else
 		fprintf(stderr, "\r\033[K%s: %.0f MB, %.0f MB/s", path, (double)done / 1e6,
 			(double)done / seconds / 1e6);
+}
+
+static void show_progress(const struct device *device, const char *path, struct mono_ns started, bool last)
+{
+	uint64_t done, total;
+
+	capture_progress(device->source[0], &done, &total);
+	device_show_progress(device, path, started, done, total, last);
 }
 
 static enum status read_all(struct device *device, const char *path, struct mono_ns *packet_time,
@@ -51,19 +56,31 @@ static enum status read_all(struct device *device, const char *path, struct mono
 	return status == END ? OK : status;
 }
 
-enum status device_run_capture(struct device *device, const char *path, struct error *err)
+static enum status run_one(struct device *device, const char *path, struct mono_ns *packet_time,
+			   struct error *err)
 {
 	const struct source_options options = {.spec = path, .points = &device->points, .log = &device->log};
-	struct mono_ns packet_time = {0};
-	enum status status, end;
+	enum status status;
 
 	status = capture_source.open(&device->source[0], &options, err);
 	if (status != OK)
 		return status;
 	device->source_count = 1;
 	device_interfaces_changed(device);
-	status = read_all(device, path, &packet_time, err);
+	status = read_all(device, path, packet_time, err);
 	meter_flush(device->meter);
+	return status;
+}
+
+enum status device_run_capture(struct device *device, const char *path, struct error *err)
+{
+	struct mono_ns packet_time = {0};
+	enum status status, end;
+
+	status = device->shards ? shards_run_file(device->shards, path, &packet_time, err)
+				: run_one(device, path, &packet_time, err);
+	if (device->source_count == 0) /* nothing could be read at all */
+		return status;
 	device_update_control(device);
 	end = device_finish(device, packet_time, (struct wall_ns){packet_time.ns}, status == OK ? err : NULL);
 	return status == OK ? end : status;

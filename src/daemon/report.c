@@ -52,7 +52,7 @@ static json_t *meter_report(const struct device *device)
 	struct meter_statistics m;
 	json_t *o = json_object(), *frames = json_object(), *records = json_object();
 
-	meter_statistics(device->meter, &m);
+	device_meter_statistics(device, &m);
 	json_object_set_new(o, "packets", number(m.packets));
 	json_object_set_new(o, "octets", number(m.octets));
 	json_object_set_new(o, "filteredPackets", number(m.filtered_packets));
@@ -109,7 +109,7 @@ static json_t *denied_report(const struct device *device)
 	struct meter_statistics m;
 	json_t *o = json_object(), *sources = json_object();
 
-	meter_statistics(device->meter, &m);
+	device_meter_statistics(device, &m);
 	json_object_set_new(o, "packets", number(m.denied_packets));
 	json_object_set_new(o, "octets", number(m.denied_octets));
 	json_object_set_new(o, "repeatedReports", number(m.denied_repeated));

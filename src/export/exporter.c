@@ -301,13 +301,11 @@ static void wait_for_collectors(struct exporter *e, uint64_t share)
 }
 
 /* The ring is full: send; and where a collector does not take it, give up its oldest records. */
-static void make_room(struct exporter *e, const struct flow_record *newest)
+static void make_room(struct exporter *e)
 {
 	struct ring *ring = e->context.ring;
 	const uint64_t share = ring_capacity(ring) / GIVE_UP_SHARE;
 
-	if (e->last.wall.ns == 0) /* not served yet: the best time we know */
-		exporter_set_time(e, e->last.now, (struct wall_ns){(int64_t)newest->end_ms * NS_PER_MS});
 	do { /* turn after turn while somebody takes it: a share is a few hundred messages at most */
 		exporter_service(e, e->last.now, e->last.wall);
 	} while (e->busy && !has_share(ring, share));
@@ -351,6 +349,24 @@ static size_t encode(struct exporter *e, const struct layout *layout, const stru
 					      : encode_record(layout, record, out);
 }
 
+/* NULL: there is no room, and the flow was counted as not sent. */
+static uint8_t *find_room(struct exporter *e, uint16_t length, uint64_t packets, uint64_t octets,
+			  uint64_t time_ms)
+{
+	uint8_t *at = ring_reserve(e->context.ring, length);
+
+	if (!at) {
+		if (e->last.wall.ns == 0) /* not served yet: the best time we know */
+			exporter_set_time(e, e->last.now, (struct wall_ns){(int64_t)time_ms * NS_PER_MS});
+		make_room(e);
+		at = ring_reserve(e->context.ring, length);
+	}
+	for (uint32_t i = 0; !at && i < e->session_count; i++)
+		session_count_lost(e->session[i], &e->context, 1, packets, octets,
+				   exporter_time_of(e, e->session[i])->wall);
+	return at;
+}
+
 void exporter_put(void *exporter, const struct flow_record *record)
 {
 	struct exporter *e = exporter;
@@ -359,20 +375,35 @@ void exporter_put(void *exporter, const struct flow_record *record)
 
 	if (e->context.records && !record_selection_takes(e->context.records, number, record))
 		return;
-	uint8_t *at = ring_reserve(e->context.ring, layout->record_length);
+	uint8_t *at = find_room(e, layout->record_length, record->packets, record->octets, record->end_ms);
 
-	if (!at) {
-		make_room(e, record);
-		at = ring_reserve(e->context.ring, layout->record_length);
-	}
-	if (!at) {
-		for (uint32_t i = 0; i < e->session_count; i++)
-			session_count_lost(e->session[i], &e->context, 1, record->packets, record->octets,
-					   exporter_time_of(e, e->session[i])->wall);
+	if (!at)
 		return;
-	}
 	const size_t length = encode(e, layout, record, at);
 	ring_commit(e->context.ring, (uint16_t)number, (uint16_t)length, record->packets, record->octets);
+}
+
+bool exporter_encode(const struct exporter *e, const struct flow_record *record, struct ring *ring)
+{
+	const uint32_t number = layout_of(record);
+	const struct layout *layout = &e->context.layout[number];
+	uint8_t *at = ring_reserve(ring, layout->record_length);
+
+	if (!at)
+		return false;
+	ring_commit(ring, (uint16_t)number, (uint16_t)encode_record(layout, record, at), record->packets,
+		    record->octets);
+	return true;
+}
+
+void exporter_put_encoded(struct exporter *e, const struct ring_view *record)
+{
+	uint8_t *at = find_room(e, record->length, record->packets, record->octets, 0);
+
+	if (!at)
+		return;
+	memcpy(at, record->data, record->length);
+	ring_commit(e->context.ring, record->layout, record->length, record->packets, record->octets);
 }
 
 static uint16_t seconds_of(int64_t ns, uint16_t none)

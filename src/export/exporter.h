@@ -85,6 +85,16 @@ MUST_CHECK enum status exporter_new(struct exporter **out, const struct exporter
  * exporter_service's path at once; what still finds no room is counted as not sent for every collector. */
 void exporter_put(void *exporter, const struct flow_record *record);
 
+/* exporter_put in two halves, for a meter in another thread: it encodes into a ring of its own, which reads
+ * only what never changes in an exporter (false: no room); what it has encoded is queued by the exporter's
+ * thread, after the first exporter_service. Not for refused frames, nor where
+ * records are selected. */
+struct ring;
+struct ring_view;
+MUST_CHECK bool exporter_encode(const struct exporter *exporter, const struct flow_record *record,
+				struct ring *ring);
+void exporter_put_encoded(struct exporter *exporter, const struct ring_view *record);
+
 /* Give control information anew; the next options refresh carries it. */
 void exporter_control(struct exporter *exporter, const struct exporter_control *control);
 

@@ -210,11 +210,10 @@ static bool count_reverse(struct meter *m, const struct flow_key *key, const str
 	return true;
 }
 
-void meter_count_extra(struct meter *m, const struct packet *packet, const struct flow_key *key,
+void meter_count_extra(struct meter *m, const struct packet_extra *extra, const struct flow_key *key,
 		       const struct packet_facts *facts)
 {
 	const int64_t time = meter_time_of(m, facts->time.ns);
-	struct packet_extra extra = {0};
 
 	if (facts->packets == 0) {
 		if (is_tcp_end(key, facts))
@@ -223,10 +222,8 @@ void meter_count_extra(struct meter *m, const struct packet *packet, const struc
 	}
 	m->statistics.octets += facts->octets;
 	m->statistics.packets += facts->packets;
-	if (m->options.extras & EXTRA_PACKETS)
-		decode_extra(packet, &extra);
 	if (m->options.idle_ns == 0) {
-		meter_tell_packet(m, key, facts, DENIAL_NONE, &extra, time);
+		meter_tell_packet(m, key, facts, DENIAL_NONE, extra, time);
 		return;
 	}
 	if (m->options.extras & EXTRA_BIFLOWS && count_reverse(m, key, facts, time))
@@ -236,7 +233,7 @@ void meter_count_extra(struct meter *m, const struct packet *packet, const struc
 	const uint32_t flow = meter_count_flow(m, key, flow_hash(&m->hasher, key), facts, time);
 
 	if (flow != FLOW_NONE)
-		note_packet(&m->store.extra[flow], &extra, m->flows_numbered != before);
+		note_packet(&m->store.extra[flow], extra, m->flows_numbered != before);
 }
 
 /* ---- the loops ---- */

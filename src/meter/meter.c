@@ -66,6 +66,7 @@ enum status meter_new(struct meter **out, const struct meter_options *options,
 		.sink = sink,
 		.sink_arg = sink_arg,
 	};
+	m->options.flow_id_step = options->flow_id_step ? options->flow_id_step : 1;
 	(void)flow_hasher_init(&m->hasher, options->hash_key, FLOW_HASH_BEST);
 	m->fragments = fragment_table_new(&m->hasher);
 	st = m->fragments ? OK : error_set(err, ERR_MEMORY, "no memory for the fragment table");
@@ -157,4 +158,27 @@ void meter_statistics(const struct meter *m, struct meter_statistics *out)
 	*out = m->statistics;
 	out->active_flows = m->store.active;
 	out->active_denied = m->store.denied;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+void meter_statistics_add(struct meter_statistics *sum, const struct meter_statistics *part)
+{
+#define ADD(member) sum->member += part->member
+	ADD(packets), ADD(octets), ADD(filtered_packets), ADD(filtered_octets);
+	for (int i = 0; i < DECODE_OUTCOME_COUNT; i++)
+		ADD(outcome[i]);
+	ADD(ignored_octets), ADD(shed_packets), ADD(fragments_joined), ADD(fragments_unjoined);
+	sum->first_ignored_wall_ms = earlier(sum->first_ignored_wall_ms, part->first_ignored_wall_ms);
+	if (part->last_ignored_wall_ms > sum->last_ignored_wall_ms)
+		sum->last_ignored_wall_ms = part->last_ignored_wall_ms;
+	for (int i = 0; i <= END_RESOURCES; i++)
+		ADD(records[i]);
+	ADD(flows_created), ADD(evicted), ADD(clock_steps);
+	ADD(denied_packets), ADD(denied_octets), ADD(denied_repeated), ADD(denied_overflow);
+	ADD(denied_unmatched), ADD(denied_late), ADD(withdrawn_flows), ADD(active_flows), ADD(active_denied);
+#undef ADD
 }

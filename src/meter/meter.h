@@ -61,7 +61,8 @@ struct meter_options {
 	bool dscp_key;                   /* DSCP is part of the flow key */
 	uint32_t extras;                 /* EXTRA_…: what records have besides */
 	struct selection *selection;     /* which packets are metered; borrowed. NULL: all */
-	uint64_t first_flow_id;          /* flow ids count up from here */
+	uint64_t first_flow_id;          /* flow ids count up from here … */
+	uint64_t flow_id_step;           /* … by this; 0: 1 */
 	uint8_t hash_key[32];            /* secret, so that nobody outside can aim collisions */
 };
 
@@ -131,3 +132,6 @@ void meter_flush(struct meter *meter);
 void meter_flush_point(struct meter *meter, uint32_t point);
 
 void meter_statistics(const struct meter *meter, struct meter_statistics *out);
+
+/* Of several meters together. */
+void meter_statistics_add(struct meter_statistics *sum, const struct meter_statistics *part);

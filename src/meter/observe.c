@@ -3,9 +3,8 @@
 
 #include "decode/decode.h"
 
-static void count_ignored(struct meter *m, const struct packet *packet, int64_t to_wall)
+void meter_count_ignored(struct meter_statistics *s, const struct packet *packet, int64_t to_wall)
 {
-	struct meter_statistics *s = &m->statistics;
 	const int64_t ms =
 		wall_ms((struct wall_ns){(int64_t)((uint64_t)packet->time.ns + (uint64_t)to_wall)});
 
@@ -54,7 +53,7 @@ static bool is_shed(struct meter *m, const struct packet *packet, int64_t to_wal
 	/* Headers of segments are not taken off a super-packet: at most one packet too many. */
 	m->statistics.shed_packets +=
 		packet->gso_size ? (packet->length + packet->gso_size - 1) / packet->gso_size : 1;
-	count_ignored(m, packet, to_wall);
+	meter_count_ignored(&m->statistics, packet, to_wall);
 	return true;
 }
 
@@ -66,8 +65,13 @@ static bool is_special(struct meter *m, const struct packet *packet, struct flow
 		pass_over(m, key, facts);
 		return true;
 	}
-	if (m->store.extra && meter_classify(m, key, facts))
-		meter_count_extra(m, packet, key, facts);
+	if (m->store.extra && meter_classify(m, key, facts)) {
+		struct packet_extra extra = {0};
+
+		if (m->options.extras & EXTRA_PACKETS)
+			decode_extra(packet, &extra);
+		meter_count_extra(m, &extra, key, facts);
+	}
 	return m->store.extra != NULL;
 }
 
@@ -96,7 +100,7 @@ static inline __attribute__((always_inline)) void observe(struct meter *m, const
 
 		if (unlikely(outcome != DECODE_FLOW)) {
 			m->statistics.outcome[outcome]++;
-			count_ignored(m, packet, batch->to_wall);
+			meter_count_ignored(&m->statistics, packet, batch->to_wall);
 			continue;
 		}
 		if (m->options.local)

@@ -78,7 +78,7 @@ void meter_count(struct meter *m, const struct flow_key *keys, const struct pack
 		 int64_t to_wall);
 
 /* The same for one packet where records have extras. */
-void meter_count_extra(struct meter *m, const struct packet *packet, const struct flow_key *key,
+void meter_count_extra(struct meter *m, const struct packet_extra *extra, const struct flow_key *key,
 		       const struct packet_facts *facts);
 
 /* Count one packet into its flow, whatever state that is in; answers the flow. FLOW_NONE: the frame was owed
@@ -95,6 +95,9 @@ void meter_empty(struct meter *m, uint32_t flow, uint32_t hash);
 
 /* What was counted is not to be. */
 void meter_uncount(struct meter *m, const struct packet_facts *facts);
+
+/* A frame that could not be decoded, or was left out. */
+void meter_count_ignored(struct meter_statistics *s, const struct packet *packet, int64_t to_wall);
 
 /* Loop 1 for a packet that is decoded: direction filter, fragments, DSCP. False: nothing to count. */
 bool meter_classify(struct meter *m, struct flow_key *key, struct packet_facts *facts);

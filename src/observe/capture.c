@@ -61,7 +61,8 @@ enum status capture_point(struct capture *capture, const char *name, uint16_t *o
 	struct observation_point *point = &capture->points->point[index];
 	if (point->ifindex == 0)
 		point->ifindex = ++capture->point_count;
-	point->up = true;
+	if (!point->up) /* others may be reading what is known of it */
+		point->up = true;
 	*out = (uint16_t)index;
 	return OK;
 }
@@ -178,6 +179,56 @@ static enum status capture_read(struct packet_source *source, struct packet_batc
 		if (batch->count > 0)
 			return OK;
 	}
+	if (err)
+		*err = capture->error;
+	return capture->ended;
+}
+
+struct capture_chunk *capture_chunk_new(void)
+{
+	struct capture_chunk *chunk = malloc(sizeof *chunk);
+	uint8_t *room = malloc(INPUT_ROOM);
+
+	if (!chunk || !room) {
+		free(chunk);
+		free(room);
+		return NULL;
+	}
+	chunk->batches = 0;
+	chunk->room = room;
+	return chunk;
+}
+
+void capture_chunk_free(struct capture_chunk *chunk)
+{
+	if (chunk)
+		free(chunk->room);
+	free(chunk);
+}
+
+enum status capture_read_chunk(struct packet_source *source, struct capture_chunk *chunk, struct error *err)
+{
+	struct capture *capture = (struct capture *)source;
+	enum status status = capture->ended;
+	struct error why = {""};
+
+	chunk->batches = 0;
+	input_use(&capture->input, chunk->room);
+	while (status == OK && chunk->batches < CHUNK_BATCHES) {
+		struct packet_batch *batch = &chunk->batch[chunk->batches];
+
+		batch->count = 0;
+		batch->to_wall = 0;
+		status = capture->fill(capture, batch, &why);
+		capture->statistics.packets += batch->count;
+		chunk->batches += batch->count > 0;
+		capture->input.pinned = chunk->batches > 0;
+	}
+	capture->input.pinned = false;
+	if (capture->ended == OK && status != OK && status != AGAIN)
+		ended(capture, status, &why);
+	if (chunk->batches > 0)
+		return OK;
 	if (err)
 		*err = capture->error;
 	return capture->ended;

@@ -35,13 +35,25 @@ enum status input_open(struct input *input, const char *path, struct error *err)
 		return error_set(err, ERR_MEMORY, "%s: no memory for a buffer of %d octets", path,
 				 INPUT_ROOM);
 	}
-	input->data = input->buffer;
+	input->data = input->room = input->buffer;
 	return OK;
 }
 
 void input_over(struct input *input, struct span octets)
 {
 	*input = (struct input){.data = octets.data, .end = octets.length, .total = octets.length, .fd = -1};
+}
+
+void input_use(struct input *input, uint8_t *room)
+{
+	if (!input->buffer)
+		return;
+	const size_t left = input_left(input);
+	memmove(room, input_here(input), left);
+	input->data = input->room = room;
+	input->base += input->at;
+	input->at = 0;
+	input->end = left;
 }
 
 void input_close(struct input *input)
@@ -61,7 +73,7 @@ static enum status read_more(struct input *input, struct error *err)
 	ssize_t got;
 
 	do
-		got = read(input->fd, input->buffer + input->end, wanted);
+		got = read(input->fd, input->room + input->end, wanted);
 	while (got < 0 && errno == EINTR);
 	if (got < 0)
 		return error_errno(err, "reading failed");
@@ -80,7 +92,7 @@ enum status input_refill(struct input *input, size_t octets, struct error *err)
 		return error_set(err, ERR_LIMIT, "%zu octets at once are more than %d", octets,
 				 INPUT_NEED_MAX);
 	const size_t left = input_left(input);
-	memmove(input->buffer, input->buffer + input->at, left);
+	memmove(input->room, input->room + input->at, left);
 	input->base += input->at;
 	input->at = 0;
 	input->end = left;
@@ -90,7 +102,7 @@ enum status input_refill(struct input *input, size_t octets, struct error *err)
 			return status;
 		if (input->skip > 0) { /* nothing else is in the window then */
 			const size_t now = input->skip < input->end ? (size_t)input->skip : input->end;
-			memmove(input->buffer, input->buffer + now, input->end - now);
+			memmove(input->room, input->room + now, input->end - now);
 			input->end -= now;
 			input->base += now;
 			input->skip -= now;

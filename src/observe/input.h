@@ -12,8 +12,8 @@
 #include "base/span.h"
 
 enum {
-	INPUT_ROOM = 4 << 20,   /* the buffer */
-	INPUT_READ = 256 << 10, /* one read */
+	INPUT_ROOM = 4 << 20,  /* the buffer */
+	INPUT_READ = 64 << 10, /* one read */
 	INPUT_NEED_MAX = 1 << 20,
 };
 
@@ -24,6 +24,8 @@ struct input {
 	uint64_t total;      /* size of the file; 0: not known */
 	uint64_t skip;       /* octets still to be thrown away after the window */
 	uint8_t *buffer;     /* owned; NULL when the octets are borrowed */
+	uint8_t *room;       /* where it reads into: `buffer`, or what input_use gave */
+	bool pinned;         /* somebody holds packets in the window: no refill now */
 	int fd;              /* owned; -1 when there is nothing more to read */
 };
 
@@ -34,6 +36,10 @@ MUST_CHECK enum status input_open(struct input *input, const char *path, struct 
 void input_over(struct input *input, struct span octets);
 
 void input_close(struct input *input);
+
+/* Go on in other room, of INPUT_ROOM octets, which the caller keeps: what was not read yet moves there, and
+ * packets in the window of before stay where they are. Nothing for borrowed octets. */
+void input_use(struct input *input, uint8_t *room);
 
 MUST_CHECK enum status input_refill(struct input *input, size_t octets, struct error *err);
 
@@ -46,7 +52,7 @@ MUST_CHECK static inline enum status input_need(struct input *input, size_t octe
 		return OK;
 	if (input->fd < 0)
 		return END;
-	return pinned ? AGAIN : input_refill(input, octets, err);
+	return pinned || input->pinned ? AGAIN : input_refill(input, octets, err);
 }
 
 static inline const uint8_t *input_here(const struct input *input)

@@ -2,6 +2,7 @@
 """Packets per CPU second from a capture file to flow records, weir beside its peers, in the same run.
 
 run.py BUILD [--rounds N] [--packets N] [--flows N] [--only A|B|C]
+run.py BUILD --shards 1,2 …: several meters side by side (Shards) against one, by the clock on the wall
 
 A: 10 million packets of 100 000 flows by Zipf's law; B: of 1 000 000 flows all alike; C: 5 million packets, each its own
 flow. All read the same file and export every flow to the same sink on loopback; they take turns, and medians are
@@ -28,6 +29,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 CAPTURES = {"A": (10_000_000, 100_000), "B": (10_000_000, 1_000_000), "C": (5_000_000, 5_000_000)}
@@ -235,6 +237,58 @@ def bench(build, name, packets, flows, rounds, folder, programs):
     return good
 
 
+def wall(build, capture, flows, shards):
+    """((wall s, CPU s), sums) of one run with so many meters."""
+    sink = Sink(build)
+    command = [*weir(build, capture, sink.port, flows), "--shards", shards]
+    started = time.monotonic()
+    process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL)
+    user, system, _ = wait_for_all(process, sink)
+    return (time.monotonic() - started, user + system), sink.sums()
+
+
+def compare_shards(build, name, packets, flows, rounds, folder, counts):
+    """Rows of the table of shards; False when a count is wrong."""
+    path, true = generate(build, name, packets, flows, folder)
+    runs = {shards: [] for shards in counts}
+    good = True
+    for _ in range(rounds):
+        for shards in counts:
+            used, sums = wall(build, path, flows, shards)
+            wrong = faults("weir", sums, true)
+            if wrong:
+                print(f"{name} {shards} shards: {', '.join(wrong)}: not counted", file=sys.stderr)
+                good = False
+            else:
+                runs[shards].append(used)
+    first = None
+    for shards, rows in runs.items():
+        if not rows:
+            continue
+        best, cpu = min(row[0] for row in rows), min(row[1] for row in rows)
+        middle = statistics.median(row[0] for row in rows)
+        first = first or (best, middle, cpu)
+        print(
+            f"{name:<3} {true['packets']:>10} {shards:>6} {best:>8.2f} {middle:>8.2f} {cpu:>8.2f} {true['packets'] / best:>12,.0f}"
+            f" {first[0] / best:>10.2f} {first[1] / middle:>12.2f} {cpu / first[2]:>9.2f}",
+            flush=True,
+        )
+    return good
+
+
+def shards_table(build, args, folder):
+    counts = [int(word) for word in args.shards.split(",")]
+    print(
+        f"{'':<3} {'packets':>10} {'shards':>6} {'best s':>8} {'median s':>8} {'CPU s':>8} {'packets/s':>12} {'times best':>10}"
+        f" {'times median':>12} {'CPU times':>9}"
+    )
+    good = True
+    for name, (packets, flows) in CAPTURES.items():
+        if args.only in (None, name):
+            good &= compare_shards(build, name, args.packets or packets, args.flows or flows, args.rounds, folder, counts)
+    return 0 if good else 1
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build", type=Path)
@@ -243,12 +297,15 @@ def main():
     parser.add_argument("--flows", type=int)
     parser.add_argument("--only", choices=CAPTURES)
     parser.add_argument("--programs", help="only these, with commas: weir,softflowd")
+    parser.add_argument("--shards", help="so many meters side by side against the first number: 1,2")
     args = parser.parse_args()
     build = args.build.resolve()
     adopt_orphans()
     programs = [label for label in PROGRAMS if is_there(label) and (not args.programs or label in args.programs.split(","))]
     folder = build / "captures"
     folder.mkdir(exist_ok=True)
+    if args.shards:
+        return shards_table(build, args, folder)
     print(
         f"{'':<3} {'packets':>10} {'flows':>9} {'program':<10} {'packets/CPU s':>16} {'least':>12} {'most':>12} {'user s':>7}"
         f" {'sys s':>7} {'MiB':>6} {'octets/flow':>11} {'records':>9} {'ratio':>6}"

@@ -8,6 +8,7 @@
     "IdleTimeout": 30000,
     "TcpLinger": 500,
     "MaxFlows": 65536,
+    "Shards": 4,
     "NflogGroups": [ 5, 65535 ],
     "DeniedPrefixes": [ "NETBIRD-DROP =acl", "posture:=trust", "rejected" ],
     "TraceRules": true,
