@@ -47,6 +47,7 @@ int command_usage_error(const struct invocation *invocation, const char *format,
 /* Of commands in modules: main says them without loading one. */
 #define SUMMARY_COLLECT "receive IPFIX, store it, count what is lost"
 #define SUMMARY_QUERY   "ask the store"
+#define SUMMARY_TOP     "who talks now and what is refused, in a terminal"
 
 extern const struct command command_check, command_collect, command_demo, command_dump, command_policy,
-	command_probe, command_query;
+	command_probe, command_query, command_top;

@@ -19,6 +19,7 @@
 #include "cmd/demo_receive.h"
 #include "cmd/demo_show.h"
 #include "cmd/demo_traffic.h"
+#include "web/address.h"
 
 enum { OPT_SECONDS, OPT_HTTP };
 
@@ -345,7 +346,13 @@ static int run(struct invocation *invocation)
 
 	while ((option = command_next(invocation, &value)) >= 0) {
 		if (option == OPT_HTTP) {
+			struct sockaddr_storage address;
+			socklen_t length;
+			struct error err;
+
 			http = value;
+			if (web_address_read(http, &address, &length, &err) != OK)
+				return command_usage_error(invocation, "--http: %s", err.text);
 			continue;
 		}
 		errno = 0;

@@ -25,6 +25,9 @@ static const struct entry commands[] = {
 #ifdef WEIR_QUERY
 	IN_MODULE(query, SUMMARY_QUERY),
 #endif
+#ifdef WEIR_TOP
+	IN_MODULE(top, SUMMARY_TOP),
+#endif
 	{.command = &command_dump},      {.command = &command_check},
 	{.command = &command_policy},    {.command = &command_demo},
 };

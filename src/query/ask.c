@@ -216,6 +216,26 @@ static void timestamp(struct sql *sql, int64_t ms)
 	sql_format(sql, "make_timestamp(%" PRId64 ")", ms * 1000);
 }
 
+#define NEWEST "coalesce({flowEnd}, {receiveTime})"
+
+const char *ask_order_sql(enum ask_order order)
+{
+	switch (order) {
+	case ORDER_OCTETS: return "{octetDeltaCount}";
+	case ORDER_PACKETS: return "{packetDeltaCount}";
+	default: return NEWEST;
+	}
+}
+
+static void edge_where(const struct ask *ask, const struct schema *schema, struct sql *sql)
+{
+	const bool number = ask->order == ORDER_OCTETS || ask->order == ORDER_PACKETS;
+
+	word_sql(sql, ask_order_sql((enum ask_order)ask->order), schema);
+	sql_format(sql, number ? " %s %" PRId64 : " %s make_timestamp(%" PRId64 ")",
+		   ask->upwards ? "<=" : ">=", ask->edge);
+}
+
 /* What a record has to pass, behind WHERE. `part`: of which side of `test`; -1: all of the filter. */
 static void conditions(const struct ask *ask, const struct schema *schema, struct sql *sql, int part,
 		       uint16_t test)
@@ -240,6 +260,11 @@ static void conditions(const struct ask *ask, const struct schema *schema, struc
 			filter_sql(sql, ask->filter, schema);
 		else
 			filter_sql_side(sql, ask->filter, schema, test, part);
+		joint = " AND ";
+	}
+	if (ask->edged) {
+		sql_put(sql, joint);
+		edge_where(ask, schema, sql);
 	}
 }
 
@@ -358,8 +383,8 @@ enum status ask_rows_sql(const struct ask *ask, const struct schema *schema, str
 	return sql->failed ? ERR_MEMORY : OK;
 }
 
-enum status ask_groups_sql(const struct ask *ask, const struct schema *schema, struct sql *sql,
-			   struct ask_column *columns, uint32_t *column_count)
+enum status ask_groups_sql(const struct ask *ask, const struct schema *schema, const char *function,
+			   struct sql *sql, struct ask_column *columns, uint32_t *column_count)
 {
 	sql_put(sql, "SELECT ");
 	for (uint32_t i = 0; i < ask->key_count; i++) {
@@ -375,13 +400,11 @@ enum status ask_groups_sql(const struct ask *ask, const struct schema *schema, s
 			sql_fini(&absent);
 		}
 	}
-	sql_put(sql, "octets, packets, flows FROM groups()");
+	sql_format(sql, "octets, packets, flows FROM %s()", function);
 	add_sums(ask, columns, column_count);
 	order_groups(ask, sql, columns);
 	return sql->failed ? ERR_MEMORY : OK;
 }
-
-#define NEWEST "coalesce({flowEnd}, {receiveTime})"
 
 uint64_t ask_newest(const struct ask *ask)
 {
@@ -407,14 +430,6 @@ enum status ask_newest_sql(const struct ask *ask, const struct schema *schema, i
 enum status ask_sql(const struct ask *ask, const struct schema *schema, struct sql *sql,
 		    struct ask_column *columns, uint32_t *column_count)
 {
-	static const char *const orders[] = {
-		[ORDER_DEFAULT] = NEWEST,
-		[ORDER_TIME] = NEWEST,
-		[ORDER_OCTETS] = "{octetDeltaCount}",
-		[ORDER_PACKETS] = "{packetDeltaCount}",
-		[ORDER_FLOWS] = NEWEST,
-	};
-
 	sql_put(sql, "SELECT ");
 	if (ask->grouped) {
 		grouped_sql(ask, schema, sql, columns, column_count);
@@ -424,7 +439,7 @@ enum status ask_sql(const struct ask *ask, const struct schema *schema, struct s
 		sql_put(sql, " FROM ");
 		put_from(ask, schema, sql);
 		sql_put(sql, " ORDER BY ");
-		word_sql(sql, orders[ask->order], schema);
+		word_sql(sql, ask_order_sql((enum ask_order)ask->order), schema);
 		sql_put(sql, ask->upwards ? " ASC NULLS LAST" : " DESC NULLS LAST");
 		limit(ask->limit, DEFAULT_LIST, sql);
 		if (ask->offset > 0)

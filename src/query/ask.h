@@ -51,6 +51,8 @@ struct ask {
 	int64_t limit;      /* rows; -1: all; 0: the default */
 	bool upwards;       /* of a list: smallest first */
 	int64_t offset;     /* of a list: leave out so many rows in front */
+	bool edged;         /* of a list: no record is wanted that stands behind `edge` */
+	int64_t edge;       /* a value of the order: octets, packets, or microseconds since 1970 */
 };
 
 /* Read "src,dst port,time 5m" into out->keys. ERR_USAGE with *err filled, as filter_parse. `buckets`: time
@@ -79,7 +81,11 @@ MUST_CHECK enum status ask_newest_sql(const struct ask *ask, const struct schema
 
 /* The same question in two statements, for who sums up by himself (group.h): what is to be summed up (the
  * keys that are not NULL in every record, then octets and packets), and the answer out of the table function
- * groups(). Only for a grouped ask. ERR_MEMORY. */
+ * `function`(). Only for a grouped ask. ERR_MEMORY. */
 MUST_CHECK enum status ask_rows_sql(const struct ask *ask, const struct schema *schema, struct sql *sql);
-MUST_CHECK enum status ask_groups_sql(const struct ask *ask, const struct schema *schema, struct sql *sql,
-				      struct ask_column *columns, uint32_t *column_count);
+MUST_CHECK enum status ask_groups_sql(const struct ask *ask, const struct schema *schema,
+				      const char *function, struct sql *sql, struct ask_column *columns,
+				      uint32_t *column_count);
+
+/* What a list is ordered by; a time of microseconds, or a number. */
+const char *ask_order_sql(enum ask_order order);

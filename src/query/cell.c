@@ -76,13 +76,8 @@ static struct cell huge_cell(const duckdb_hugeint *h)
 			     .big = (int128)h->upper * ((int128)1 << 64) + (int128)h->lower};
 }
 
-struct cell cell_read(duckdb_vector vector, duckdb_type type, idx_t row)
+static struct cell cell_at(const void *data, duckdb_type type, idx_t row)
 {
-	uint64_t *valid = duckdb_vector_get_validity(vector);
-	const void *data = duckdb_vector_get_data(vector);
-
-	if (valid && !duckdb_validity_row_is_valid(valid, row))
-		return (struct cell){.kind = CELL_NULL};
 	switch (type) {
 	case DUCKDB_TYPE_BOOLEAN:
 		return (struct cell){.kind = CELL_BOOLEAN, .yes = ((const bool *)data)[row]};
@@ -107,6 +102,21 @@ struct cell cell_read(duckdb_vector vector, duckdb_type type, idx_t row)
 	case DUCKDB_TYPE_UUID: return uuid_cell((const duckdb_hugeint *)data + row);
 	default: return (struct cell){.kind = CELL_NULL};
 	}
+}
+
+struct cell cell_read(duckdb_vector vector, duckdb_type type, idx_t row)
+{
+	uint64_t *valid = duckdb_vector_get_validity(vector);
+	const void *data = duckdb_vector_get_data(vector);
+
+	if (valid && !duckdb_validity_row_is_valid(valid, row))
+		return (struct cell){.kind = CELL_NULL};
+	return cell_at(data, type, row);
+}
+
+struct cell cell_of(const void *value, duckdb_type type)
+{
+	return cell_at(value, type, 0);
 }
 
 static struct cell ipv4_of(const struct cell *c)

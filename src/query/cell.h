@@ -43,6 +43,9 @@ bool cell_readable(duckdb_type type);
 
 struct cell cell_read(duckdb_vector vector, duckdb_type type, idx_t row);
 
+/* The value at an address, of a type that has a fixed width. */
+struct cell cell_of(const void *value, duckdb_type type);
+
 /* The value of a column of ask.h from its one or two cells. */
 struct cell cell_join(enum cell_format format, const struct cell *first, const struct cell *second);
 

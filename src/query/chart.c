@@ -36,18 +36,26 @@ static void sums(struct sql *sql, const struct schema *schema)
 		 schema);
 }
 
-enum status chart_rank(struct engine *e, const struct chart *c, unsigned i, const struct schema *schema,
+/* The statement `body` over the records of the store, behind what `out` has. */
+static void over_records(struct sql *out, const struct store *store, struct sql *body)
+{
+	store_flows(store, out, body->text ? body->text : "");
+	sql_put(out, body->text ? body->text : "");
+	out->failed |= body->failed;
+	sql_fini(body);
+}
+
+enum status chart_rank(struct engine *e, const struct store *store, const struct chart *c, unsigned i,
 		       struct error *err)
 {
+	const struct schema *schema = store_columns(store);
 	const struct ask_key *k = &c->ask.keys[i];
 	enum status s = ERR_MEMORY;
-	struct sql sql;
+	struct sql sql, all;
 
+	sql_init(&all);
 	sql_init(&sql);
-	sql_format(&sql,
-		   "CREATE OR REPLACE TEMP TABLE rank_%u AS SELECT row_number() OVER () - 1 AS i, * FROM "
-		   "(SELECT ",
-		   i);
+	sql_put(&sql, "SELECT row_number() OVER () - 1 AS i, * FROM (SELECT ");
 	ask_key_sql(&sql, k, 0, schema);
 	sql_put(&sql, " AS k, ");
 	if (is_pair(k))
@@ -60,9 +68,11 @@ enum status chart_rank(struct engine *e, const struct chart *c, unsigned i, cons
 	ask_where(&c->ask, schema, &sql);
 	sql_format(&sql, " GROUP BY k, w ORDER BY %s DESC, k, w LIMIT %" PRId64 ")", measure(&c->ask),
 		   c->values);
-	if (!sql.failed)
-		s = duck_run(e->connection, sql.text, "largest values", err);
-	sql_fini(&sql);
+	sql_format(&all, "CREATE OR REPLACE TEMP TABLE rank_%u AS ", i);
+	over_records(&all, store, &sql);
+	if (!all.failed)
+		s = duck_run(e->connection, all.text, "largest values", err);
+	sql_fini(&all);
 	return s;
 }
 
@@ -98,19 +108,20 @@ static void join(struct sql *sql, const struct chart *c, unsigned i, const struc
 	}
 }
 
-enum status chart_cells(struct engine *e, const struct chart *c, const struct schema *schema,
+enum status chart_cells(struct engine *e, const struct store *store, const struct chart *c,
 			struct ask_column *columns, uint32_t *count, duckdb_result *out, struct error *err)
 {
+	const struct schema *schema = store_columns(store);
 	enum status s = ERR_MEMORY;
-	struct sql sql;
+	struct sql sql, all;
 
 	*count = 0;
+	sql_init(&all);
 	sql_init(&sql);
 	sql_put(&sql, "SELECT ");
 	if (c->step_ms) {
 		columns[(*count)++] = (struct ask_column){"time", CELL_PLAIN};
-		word_sql(&sql, "(greatest(epoch_ms(coalesce({flowStart}, {receiveTime}, {exportTime})), ",
-			 schema);
+		word_sql(&sql, "(greatest(epoch_ms(coalesce({flowStart}, {receiveTime})), ", schema);
 		sql_format(&sql, "%" PRId64 ") // %" PRId64 ") * %" PRId64 " AS t, ", c->ask.from_ms,
 			   c->step_ms, c->step_ms);
 	}
@@ -129,8 +140,9 @@ enum status chart_cells(struct engine *e, const struct chart *c, const struct sc
 		join(&sql, c, i, schema);
 	ask_where(&c->ask, schema, &sql);
 	sql_put(&sql, " GROUP BY ALL ORDER BY ALL");
-	if (!sql.failed)
-		s = engine_select(e, sql.text, out, err);
-	sql_fini(&sql);
+	over_records(&all, store, &sql);
+	if (!all.failed)
+		s = engine_select(e, all.text, out, err);
+	sql_fini(&all);
 	return s;
 }

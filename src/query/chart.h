@@ -1,10 +1,12 @@
 /* chart.h: sums over time and up to three keys, each cut to its largest values: the figures behind timeline,
  * matrix and sankey. Every record of the window is in exactly one sum, so all sums together are those of the
- * window. */
+ * window. cube.h makes them out of one reading; what is here, by DuckDB, is for keys and sizes that it does
+ * not take, and what it is held against. */
 #pragma once
 
 #include "query/ask.h"
 #include "query/engine.h"
+#include "store/store.h"
 
 enum { CHART_KEYS = 3, CHART_VALUES_MAX = 200 };
 
@@ -17,16 +19,16 @@ struct chart {
 };
 
 /* Find the largest values of key `i`; they lie in a table of the engine until the next time. */
-MUST_CHECK enum status chart_rank(struct engine *engine, const struct chart *chart, unsigned i,
-				  const struct schema *schema, struct error *err);
+MUST_CHECK enum status chart_rank(struct engine *engine, const struct store *store, const struct chart *chart,
+				  unsigned i, struct error *err);
 
 /* The values of key `i`, largest first: value, octets, packets, flows, denied. */
 MUST_CHECK enum status chart_values(struct engine *engine, const struct chart *chart, unsigned i,
 				    struct ask_column *columns, duckdb_result *out, struct error *err);
 
 /* The sums: [time], a number for each key (of chart_values, NULL: other), octets, packets, flows, denied. */
-MUST_CHECK enum status chart_cells(struct engine *engine, const struct chart *chart,
-				   const struct schema *schema, struct ask_column *columns, uint32_t *count,
+MUST_CHECK enum status chart_cells(struct engine *engine, const struct store *store,
+				   const struct chart *chart, struct ask_column *columns, uint32_t *count,
 				   duckdb_result *out, struct error *err);
 
 /* A step that people read well, so that a window has at most `most` of them; a second or more. */

@@ -99,7 +99,7 @@ static enum status statement(struct reply *r, struct sql *out, const char **whic
 	if (s != OK)
 		return s;
 	sql_init(&inner);
-	s = ask_sql(&ask, &r->schema, &inner, columns, &count);
+	s = ask_sql(&ask, r->schema, &inner, columns, &count);
 	if (s == OK)
 		wrap(out, columns, count, ask.key_count, inner.text, ask.grouped);
 	sql_fini(&inner);
@@ -129,7 +129,7 @@ static char *ledger_text(struct reply *r, struct error *err)
 		r->out = before;
 		return NULL;
 	}
-	good = reply_ledger(r, err) == OK;
+	good = reply_sum(r, err) == OK && reply_ledger(r, err) == OK;
 	text_flush(&r->text);
 	good = fclose(r->out) == 0 && good;
 	r->out = before;

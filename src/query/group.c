@@ -1,4 +1,4 @@
-#include "query/group.h"
+#include "query/group_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,39 +11,12 @@
 __extension__ typedef unsigned __int128 uint128;
 
 enum {
-	COLUMNS_OF_KEY_MAX = 16,
-	NAME_MAX_LENGTH = 16,
 	FIRST_ROOM = 1 << 12,
 	OCTETS_MAX = 512 << 20,
 	LINE = 64,      /* octets of a cache line */
 	PAGE = 2 << 20, /* a huge one */
 	AHEAD = 64      /* rows whose cache lines are asked for together */
 };
-
-/* Behind the words of the key. */
-enum { OCTETS, OCTETS_HIGH, PACKETS, PACKETS_HIGH, FLOWS, SUMS };
-
-/* A group is one row of words, in as few cache lines as can be: which key columns are NULL (and which sums
- * have a value), the key, the sums.
- */
-struct groups {
-	struct {
-		duckdb_type type;
-		uint32_t width; /* octets: 1, 2, 4, 8, 16 */
-		uint32_t at;    /* its word */
-		char name[NAME_MAX_LENGTH];
-	} columns[COLUMNS_OF_KEY_MAX];
-	uint32_t column_count;
-	uint32_t words, stride; /* of a key; of a row */
-	uint64_t *rows;
-	uint32_t count, room;
-	uint64_t *
-		slots; /* high half of the hash, then 1 + index of the row; 0: free. A power of two of them */
-	uint64_t mask, seed;
-	uint64_t *keys, *hashes; /* of one chunk */
-};
-
-enum { HAS_OCTETS = 1 << 30, HAS_PACKETS = 1 << 29, NULLS = HAS_PACKETS - 1 };
 
 static uint32_t width_of(duckdb_type type)
 {
@@ -53,6 +26,7 @@ static uint32_t width_of(duckdb_type type)
 	case DUCKDB_TYPE_TINYINT: return 1;
 	case DUCKDB_TYPE_USMALLINT:
 	case DUCKDB_TYPE_SMALLINT: return 2;
+	case DUCKDB_TYPE_VARCHAR:
 	case DUCKDB_TYPE_UINTEGER:
 	case DUCKDB_TYPE_INTEGER: return 4;
 	case DUCKDB_TYPE_UBIGINT:
@@ -68,6 +42,8 @@ void groups_free(struct groups *g)
 {
 	if (!g)
 		return;
+	for (uint32_t i = 0; i < g->column_count; i++)
+		texts_free(g->columns[i].texts);
 	free(g->rows);
 	free(g->slots);
 	free(g->keys);
@@ -86,32 +62,10 @@ static void *wide(size_t octets)
 	return out;
 }
 
-static void free_groups(void *arg)
+/* Memory for the first rows. */
+static enum status prepare(struct groups *g)
 {
-	groups_free(arg);
-}
-
-/* Columns and memory for the first rows. */
-static enum status prepare(struct groups *g, duckdb_result *result)
-{
-	const idx_t columns = duckdb_column_count(result);
-
-	if (columns < 2 || columns - 2 > COLUMNS_OF_KEY_MAX ||
-	    duckdb_column_type(result, columns - 2) != DUCKDB_TYPE_UBIGINT ||
-	    duckdb_column_type(result, columns - 1) != DUCKDB_TYPE_UBIGINT)
-		return ERR_UNSUPPORTED;
-	g->column_count = (uint32_t)columns - 2;
-	g->words = 1;
-	for (uint32_t i = 0; i < g->column_count; i++) {
-		g->columns[i].type = duckdb_column_type(result, i);
-		g->columns[i].width = width_of(g->columns[i].type);
-		g->columns[i].at = g->words;
-		snprintf(g->columns[i].name, NAME_MAX_LENGTH, "%s", duckdb_column_name(result, i));
-		if (!g->columns[i].width)
-			return ERR_UNSUPPORTED;
-		g->words += g->columns[i].width == 16 ? 2 : 1;
-	}
-	g->stride = (g->words + SUMS + LINE / 8 - 1) / (LINE / 8) * (LINE / 8);
+	g->stride = (g->words + g->sums + LINE / 8 - 1) / (LINE / 8) * (LINE / 8);
 	g->room = FIRST_ROOM;
 	g->mask = 2 * FIRST_ROOM - 1;
 	g->rows = wide((size_t)g->room * g->stride * sizeof *g->rows);
@@ -121,12 +75,88 @@ static enum status prepare(struct groups *g, duckdb_result *result)
 	/* Who sends flows chooses the keys: not the places they get. */
 	if (getrandom(&g->seed, sizeof g->seed, GRND_NONBLOCK) != sizeof g->seed)
 		g->seed = (uint64_t)(uintptr_t)g->rows;
+	for (uint32_t i = 0; i < g->column_count; i++)
+		if (g->columns[i].type == DUCKDB_TYPE_VARCHAR &&
+		    !(g->columns[i].texts = texts_new(g->octets_most / 4)))
+			return ERR_MEMORY;
 	return g->rows && g->slots && g->keys && g->hashes ? OK : ERR_MEMORY;
+}
+
+static enum status shape_keys(struct groups *g, duckdb_result *result, const struct groups_shape *shape)
+{
+	const idx_t columns = duckdb_column_count(result);
+
+	if (shape->key_count > GROUPS_KEYS_MAX || shape->sums + 1 + shape->denied >= columns ||
+	    duckdb_column_type(result, shape->sums) != DUCKDB_TYPE_UBIGINT ||
+	    duckdb_column_type(result, shape->sums + 1) != DUCKDB_TYPE_UBIGINT ||
+	    (shape->denied && duckdb_column_type(result, shape->sums + 2) != DUCKDB_TYPE_BOOLEAN))
+		return ERR_UNSUPPORTED;
+	g->sums_at = shape->sums;
+	g->sums = shape->denied ? SUMS : DENIED;
+	g->octets_most = shape->octets_most ? shape->octets_most : OCTETS_MAX;
+	g->words = 1;
+	for (uint32_t i = 0; i < shape->key_count; i++) {
+		const uint32_t column = shape->keys[i].column;
+
+		if (column >= columns)
+			return ERR_UNSUPPORTED;
+		g->columns[i].column = column;
+		g->columns[i].type = duckdb_column_type(result, column);
+		g->columns[i].width = width_of(g->columns[i].type);
+		g->columns[i].at = g->words;
+		snprintf(g->columns[i].name, GROUPS_NAME_MAX, "%s", shape->keys[i].name);
+		if (!g->columns[i].width)
+			return ERR_UNSUPPORTED;
+		g->words += g->columns[i].width == 16 ? 2 : 1;
+	}
+	g->column_count = shape->key_count;
+	return OK;
+}
+
+enum status groups_new(struct groups **out, duckdb_result *result, const struct groups_shape *shape)
+{
+	struct groups *g = calloc(1, sizeof *g);
+	enum status s = g ? shape_keys(g, result, shape) : ERR_MEMORY;
+
+	if (s == OK)
+		s = prepare(g);
+	*out = s == OK ? g : NULL;
+	if (s != OK)
+		groups_free(g);
+	return s;
 }
 
 static bool is_there(const uint64_t *validity, idx_t row)
 {
 	return !validity || (validity[row / 64] >> row % 64 & 1);
+}
+
+static struct span text_of(const duckdb_string_t *s)
+{
+	return duckdb_string_is_inlined(*s) ? span_of(s->value.inlined.inlined, s->value.inlined.length)
+					    : span_of(s->value.pointer.ptr, s->value.pointer.length);
+}
+
+/* Texts as their numbers. False: no room for a new one. */
+static bool gather_texts(struct groups *g, uint32_t column, duckdb_vector vector, idx_t rows)
+{
+	const duckdb_string_t *data = duckdb_vector_get_data(vector);
+	const uint64_t *validity = duckdb_vector_get_validity(vector);
+	uint64_t *to = g->keys + g->columns[column].at;
+	bool good = true;
+
+	for (idx_t i = 0; i < rows; i++) {
+		if (!is_there(validity, i)) {
+			to[i * g->words] = 0;
+			g->keys[i * g->words] |= UINT64_C(1) << column;
+			continue;
+		}
+		const uint32_t number =
+			texts_number(g->columns[column].texts, text_of(&data[i]), !g->find_only);
+		to[i * g->words] = number;
+		good &= g->find_only || number != TEXTS_NONE;
+	}
+	return good;
 }
 
 /* One column into the keys of a chunk. */
@@ -252,7 +282,7 @@ static uint64_t *find(struct groups *g, const uint64_t *key, uint64_t hash)
 		if (slot == 0) {
 			row = g->rows + (size_t)g->count * g->stride;
 			memcpy(row, key, g->words * sizeof *row);
-			memset(row + g->words, 0, SUMS * sizeof *row);
+			memset(row + g->words, 0, g->sums * sizeof *row);
 			g->slots[at] = high << 32 | ++g->count;
 			return row;
 		}
@@ -270,9 +300,11 @@ static void add(uint64_t *sum, uint64_t value)
 
 struct sums {
 	const uint64_t *octets, *packets, *octets_there, *packets_there;
+	const bool *denied; /* NULL: not asked for */
+	const uint64_t *denied_there;
 };
 
-static void add_rows(struct groups *g, const struct sums *from, idx_t i, idx_t end)
+static void add_rows(struct groups *g, const struct sums *from, idx_t i, idx_t end, uint32_t *to)
 {
 	for (; i < end; i++) {
 		uint64_t *row = find(g, g->keys + i * g->words, g->hashes[i]), *sums = row + g->words;
@@ -286,31 +318,93 @@ static void add_rows(struct groups *g, const struct sums *from, idx_t i, idx_t e
 			add(sums + PACKETS, from->packets[i]);
 		}
 		sums[FLOWS]++;
+		if (from->denied)
+			sums[DENIED] += is_there(from->denied_there, i) && from->denied[i];
+		if (to)
+			to[i] = (uint32_t)((size_t)(row - g->rows) / g->stride);
 	}
 }
 
-static enum status take_chunk(struct groups *g, duckdb_data_chunk chunk, idx_t rows)
+/* Without a key all are one group. */
+static void add_whole(struct groups *g, const struct sums *from, idx_t rows, uint32_t *to)
 {
-	duckdb_vector octets = duckdb_data_chunk_get_vector(chunk, g->column_count);
-	duckdb_vector packets = duckdb_data_chunk_get_vector(chunk, g->column_count + 1);
-	const struct sums sums = {
+	uint64_t *row = find(g, g->keys, g->hashes[0]), *sums = row + g->words;
+
+	for (idx_t i = 0; i < rows; i++) {
+		if (is_there(from->octets_there, i)) {
+			row[0] |= HAS_OCTETS;
+			add(sums + OCTETS, from->octets[i]);
+		}
+		if (is_there(from->packets_there, i)) {
+			row[0] |= HAS_PACKETS;
+			add(sums + PACKETS, from->packets[i]);
+		}
+		if (from->denied)
+			sums[DENIED] += is_there(from->denied_there, i) && from->denied[i];
+	}
+	sums[FLOWS] += rows;
+	if (to)
+		memset(to, 0, rows * sizeof *to);
+}
+
+static struct sums sums_of(const struct groups *g, duckdb_data_chunk chunk)
+{
+	duckdb_vector octets = duckdb_data_chunk_get_vector(chunk, g->sums_at);
+	duckdb_vector packets = duckdb_data_chunk_get_vector(chunk, g->sums_at + 1);
+	struct sums sums = {
 		.octets = duckdb_vector_get_data(octets),
 		.packets = duckdb_vector_get_data(packets),
 		.octets_there = duckdb_vector_get_validity(octets),
 		.packets_there = duckdb_vector_get_validity(packets),
 	};
 
+	if (g->sums > DENIED) {
+		duckdb_vector denied = duckdb_data_chunk_get_vector(chunk, g->sums_at + 2);
+
+		sums.denied = duckdb_vector_get_data(denied);
+		sums.denied_there = duckdb_vector_get_validity(denied);
+	}
+	return sums;
+}
+
+/* Keys of a chunk and their hashes. False: no room for a text. */
+static bool gather_all(struct groups *g, duckdb_data_chunk chunk, idx_t rows)
+{
+	bool good = true;
+
+	for (idx_t i = 0; i < rows; i++)
+		g->keys[i * g->words] = 0;
+	for (uint32_t c = 0; c < g->column_count; c++) {
+		duckdb_vector vector = duckdb_data_chunk_get_vector(chunk, g->columns[c].column);
+
+		if (g->columns[c].texts)
+			good &= gather_texts(g, c, vector, rows);
+		else
+			gather(g, c, vector, rows);
+	}
+	hash_keys(g, rows);
+	return good;
+}
+
+enum status groups_take(struct groups *g, duckdb_data_chunk chunk, uint32_t *to)
+{
+	const idx_t rows = duckdb_data_chunk_get_size(chunk);
+	const struct sums sums = sums_of(g, chunk);
+
+	if (rows == 0)
+		return OK;
 	while (g->room - g->count < rows) { /* every row may be a new group */
-		if ((uint64_t)g->room * g->stride * 16 > OCTETS_MAX)
+		if ((uint64_t)g->room * g->stride * 16 > g->octets_most)
 			return ERR_LIMIT;
 		if (!grow(g))
 			return ERR_MEMORY;
 	}
-	for (idx_t i = 0; i < rows; i++)
-		g->keys[i * g->words] = 0;
-	for (uint32_t c = 0; c < g->column_count; c++)
-		gather(g, c, duckdb_data_chunk_get_vector(chunk, c), rows);
-	hash_keys(g, rows);
+	if (!gather_all(g, chunk, rows))
+		return ERR_LIMIT;
+	if (g->column_count == 0) {
+		add_whole(g, &sums, rows, to);
+		return OK;
+	}
 	for (idx_t i = 0; i < rows; i += AHEAD) {
 		const idx_t end = rows - i < AHEAD ? rows : i + AHEAD;
 
@@ -321,16 +415,102 @@ static enum status take_chunk(struct groups *g, duckdb_data_chunk chunk, idx_t r
 
 			__builtin_prefetch(g->rows + ((slot & UINT32_MAX) - (slot != 0)) * g->stride, 1);
 		}
-		add_rows(g, &sums, i, end);
+		add_rows(g, &sums, i, end, to);
 	}
 	return OK;
+}
+
+/* The keys of one group, with texts by the numbers of `g`. False: no room. */
+static bool copy_key(struct groups *g, const struct groups *from, uint32_t group)
+{
+	memcpy(g->keys, groups_row(from, group), g->words * sizeof *g->keys);
+	g->keys[0] &= NULLS;
+	for (uint32_t c = 0; c < g->column_count; c++)
+		if (g->columns[c].texts && !(g->keys[0] >> c & 1)) {
+			const struct span text =
+				texts_at(from->columns[c].texts, (uint32_t)g->keys[g->columns[c].at]);
+			const uint32_t number = texts_number(g->columns[c].texts, text, true);
+
+			if (number == TEXTS_NONE)
+				return false;
+			g->keys[g->columns[c].at] = number;
+		}
+	hash_keys(g, 1);
+	return true;
+}
+
+enum status groups_pick(struct groups **out, const struct groups *from, const uint32_t *which, uint32_t count)
+{
+	struct groups *g = calloc(1, sizeof *g);
+	bool good = g && count <= FIRST_ROOM;
+
+	*out = NULL;
+	if (good) {
+		memcpy(g->columns, from->columns, sizeof g->columns);
+		for (uint32_t i = 0; i < from->column_count; i++)
+			g->columns[i].texts = NULL;
+		g->column_count = from->column_count;
+		g->words = from->words;
+		g->sums = from->sums;
+		g->sums_at = from->sums_at;
+		g->octets_most = from->octets_most;
+		good = prepare(g) == OK;
+	}
+	for (uint32_t i = 0; good && i < count; i++) {
+		good = copy_key(g, from, which[i]);
+		if (good)
+			(void)find(g, g->keys, g->hashes[0]);
+	}
+	if (!good) {
+		groups_free(g);
+		return ERR_MEMORY;
+	}
+	g->find_only = true;
+	*out = g;
+	return OK;
+}
+
+void groups_find(struct groups *g, duckdb_data_chunk chunk, uint32_t *to)
+{
+	const idx_t rows = duckdb_data_chunk_get_size(chunk);
+
+	(void)gather_all(g, chunk, rows);
+	for (idx_t i = 0; i < rows; i++) {
+		const uint64_t *key = g->keys + i * g->words, high = g->hashes[i] >> 32;
+		uint64_t at = g->hashes[i] & g->mask, slot;
+
+		to[i] = UINT32_MAX;
+		for (; (slot = g->slots[at]); at = (at + 1) & g->mask)
+			if (slot >> 32 == high &&
+			    same_key(g->rows + ((slot & UINT32_MAX) - 1) * g->stride, key, g->words)) {
+				to[i] = (uint32_t)slot - 1;
+				break;
+			}
+	}
+}
+
+/* Every column but the last two is a key of fixed width. */
+static enum status shape_of(struct groups **out, duckdb_result *result)
+{
+	const idx_t columns = duckdb_column_count(result);
+	struct groups_shape shape = {.key_count = (uint32_t)columns - 2, .sums = (uint32_t)columns - 2};
+
+	if (columns < 2 || shape.key_count > GROUPS_KEYS_MAX)
+		return ERR_UNSUPPORTED;
+	for (uint32_t i = 0; i < shape.key_count; i++) {
+		shape.keys[i].column = i;
+		snprintf(shape.keys[i].name, GROUPS_NAME_MAX, "%s", duckdb_column_name(result, i));
+		if (duckdb_column_type(result, i) == DUCKDB_TYPE_VARCHAR)
+			return ERR_UNSUPPORTED;
+	}
+	return groups_new(out, result, &shape);
 }
 
 enum status groups_collect(struct groups **out, duckdb_result *result, const atomic_bool *stop,
 			   struct error *err)
 {
-	struct groups *g = calloc(1, sizeof *g);
-	enum status s = g ? prepare(g, result) : ERR_MEMORY;
+	struct groups *g = NULL;
+	enum status s = shape_of(&g, result);
 	duckdb_data_chunk chunk;
 
 	*out = NULL;
@@ -338,7 +518,7 @@ enum status groups_collect(struct groups **out, duckdb_result *result, const ato
 		const idx_t rows = duckdb_data_chunk_get_size(chunk);
 
 		if (rows)
-			s = take_chunk(g, chunk, rows);
+			s = groups_take(g, chunk, NULL);
 		duckdb_destroy_data_chunk(&chunk);
 		if (rows == 0)
 			break;
@@ -355,117 +535,4 @@ enum status groups_collect(struct groups **out, duckdb_result *result, const ato
 	else
 		groups_free(g);
 	return s;
-}
-
-/* The groups as a table function. */
-
-static void add_column(duckdb_bind_info info, const char *name, duckdb_type type)
-{
-	duckdb_logical_type logical = duckdb_create_logical_type(type);
-
-	duckdb_bind_add_result_column(info, name, logical);
-	duckdb_destroy_logical_type(&logical);
-}
-
-static void bind(duckdb_bind_info info)
-{
-	const struct groups *g = duckdb_bind_get_extra_info(info);
-
-	for (uint32_t i = 0; i < g->column_count; i++)
-		add_column(info, g->columns[i].name, g->columns[i].type);
-	add_column(info, "octets", DUCKDB_TYPE_HUGEINT);
-	add_column(info, "packets", DUCKDB_TYPE_HUGEINT);
-	add_column(info, "flows", DUCKDB_TYPE_BIGINT);
-	duckdb_bind_set_cardinality(info, g->count, true);
-}
-
-static void init(duckdb_init_info info)
-{
-	uint32_t *next = calloc(1, sizeof *next);
-
-	if (!next)
-		duckdb_init_set_error(info, "no memory for the groups");
-	duckdb_init_set_max_threads(info, 1);
-	duckdb_init_set_init_data(info, next, free);
-}
-
-static void set_null(duckdb_vector vector, idx_t row)
-{
-	duckdb_vector_ensure_validity_writable(vector);
-	duckdb_validity_set_row_invalid(duckdb_vector_get_validity(vector), row);
-}
-
-static void emit_key(const struct groups *g, uint32_t column, const uint64_t *row, idx_t count,
-		     duckdb_vector vector)
-{
-	const uint32_t width = g->columns[column].width;
-	uint8_t *to = duckdb_vector_get_data(vector);
-
-	for (idx_t i = 0; i < count; i++, row += g->stride) {
-		if (row[0] >> column & 1) {
-			set_null(vector, i);
-			continue;
-		}
-		const uint64_t *word = row + g->columns[column].at;
-		const uint8_t one = (uint8_t)*word;
-		const uint16_t two = (uint16_t)*word;
-		const uint32_t four = (uint32_t)*word;
-		memcpy(to + i * width,
-		       width == 1   ? (const void *)&one
-		       : width == 2 ? (const void *)&two
-		       : width == 4 ? (const void *)&four
-				    : (const void *)word,
-		       width);
-	}
-}
-
-static void emit_sum(const struct groups *g, uint32_t sum, uint64_t has, const uint64_t *row, idx_t count,
-		     duckdb_vector vector)
-{
-	duckdb_hugeint *to = duckdb_vector_get_data(vector);
-
-	for (idx_t i = 0; i < count; i++, row += g->stride) {
-		to[i].lower = row[g->words + sum];
-		to[i].upper = (int64_t)row[g->words + sum + 1];
-		if (!(row[0] & has))
-			set_null(vector, i);
-	}
-}
-
-static void emit(duckdb_function_info info, duckdb_data_chunk chunk)
-{
-	const struct groups *g = duckdb_function_get_extra_info(info);
-	uint32_t *next = duckdb_function_get_init_data(info);
-	const uint32_t left = g->count - *next, room = (uint32_t)duckdb_vector_size(),
-		       count = left < room ? left : room;
-	const uint64_t *rows = g->rows + (size_t)*next * g->stride;
-	int64_t *flows = duckdb_vector_get_data(duckdb_data_chunk_get_vector(chunk, g->column_count + 2));
-
-	for (uint32_t c = 0; c < g->column_count; c++)
-		emit_key(g, c, rows, count, duckdb_data_chunk_get_vector(chunk, c));
-	emit_sum(g, OCTETS, HAS_OCTETS, rows, count, duckdb_data_chunk_get_vector(chunk, g->column_count));
-	emit_sum(g, PACKETS, HAS_PACKETS, rows, count,
-		 duckdb_data_chunk_get_vector(chunk, g->column_count + 1));
-	for (uint32_t i = 0; i < count; i++)
-		flows[i] = (int64_t)rows[(size_t)i * g->stride + g->words + FLOWS];
-	*next += count;
-	duckdb_data_chunk_set_size(chunk, count);
-}
-
-enum status groups_register(struct groups *g, duckdb_connection connection, const char *name,
-			    struct error *err)
-{
-	duckdb_table_function f = duckdb_create_table_function();
-
-	duckdb_table_function_set_name(f, name);
-	duckdb_table_function_set_extra_info(f, g, free_groups);
-	duckdb_table_function_set_bind(f, bind);
-	duckdb_table_function_set_init(f, init);
-	duckdb_table_function_set_function(f, emit);
-
-	const duckdb_state state = duckdb_register_table_function(connection, f);
-	duckdb_destroy_table_function(&f);
-	return state == DuckDBSuccess
-		       ? OK
-		       : error_set(err, ERR_SYSTEM, "DuckDB refuses the table function %s", name);
 }

@@ -11,6 +11,26 @@
 #include "base/error.h"
 
 struct groups;
+struct cell;
+
+enum { GROUPS_KEYS_MAX = 16, GROUPS_NAME_MAX = 16 };
+
+/* Which columns of a statement's rows are summed up, and how. */
+struct groups_shape {
+	struct {
+		uint32_t column;
+		char name[GROUPS_NAME_MAX]; /* in the table function */
+	} keys[GROUPS_KEYS_MAX];
+	uint32_t key_count;
+	uint32_t sums;      /* the column of octets; packets are behind it */
+	bool denied;        /* and a BOOLEAN behind them, whose records are counted too */
+	size_t octets_most; /* of memory; 0: half a gigabyte */
+};
+
+struct groups_sums {
+	uint64_t octets[2], packets[2]; /* low half, high half */
+	uint64_t flows, denied;
+};
 
 /* Read `result` to its end: columns of keys, then octets and packets (UBIGINT, may be NULL). Ends early, with
  * whatever there is, when *stop becomes true. ERR_UNSUPPORTED: a key of a type that has no fixed width,
@@ -20,9 +40,26 @@ MUST_CHECK enum status groups_collect(struct groups **out, duckdb_result *result
 				      struct error *err);
 void groups_free(struct groups *groups);
 
+/* The same, chunk by chunk; keys may be texts here. groups_new: ERR_UNSUPPORTED, ERR_MEMORY. groups_take:
+ * `rows`, where it is not NULL, becomes the group of each record; ERR_LIMIT, ERR_MEMORY: nothing of the chunk
+ * is in the sums. */
+MUST_CHECK enum status groups_new(struct groups **out, duckdb_result *result,
+				  const struct groups_shape *shape);
+MUST_CHECK enum status groups_take(struct groups *groups, duckdb_data_chunk chunk, uint32_t *rows);
+
+/* Groups have numbers from 0, in the order they came. */
+uint32_t groups_count(const struct groups *groups);
+struct groups_sums groups_sums_of(const struct groups *groups, uint32_t group);
+struct cell groups_key(const struct groups *groups, uint32_t group, uint32_t key); /* texts are borrowed */
+
+/* Only those keys of `from`, in that order, without sums: to find records in. groups_find: `rows` becomes the
+ * number of each record's group, UINT32_MAX where it is in none. ERR_MEMORY. */
+MUST_CHECK enum status groups_pick(struct groups **out, const struct groups *from, const uint32_t *which,
+				   uint32_t count);
+void groups_find(struct groups *groups, duckdb_data_chunk chunk, uint32_t *rows);
+
 /* Make a table function of this name: the columns of the keys as they were called, then octets and packets
- * (HUGEINT, NULL where no row had any) and flows (BIGINT). The groups are the database's from then on.
- * ERR_SYSTEM.
- */
+ * (HUGEINT, NULL where no row had any), flows and, where the shape has it, denied (BIGINT). The groups are
+ * the database's from then on. ERR_SYSTEM. */
 MUST_CHECK enum status groups_register(struct groups *groups, duckdb_connection connection, const char *name,
 				       struct error *err);

@@ -5,7 +5,7 @@
 
 #include "query/cell.h"
 #include "query/coverage.h"
-#include "query/parts.h"
+#include "query/part.h"
 
 struct sums {
 	int128 octets, packets;
@@ -18,11 +18,11 @@ static int128 big(const struct cell *c)
 }
 
 /* One row of numbers. */
-static enum status one_row(struct reply *r, const char *sql, struct cell *cells, unsigned count,
-			   struct error *err)
+static enum status one_row(struct reply *r, const struct sql *sql, bool records, struct cell *cells,
+			   unsigned count, struct error *err)
 {
 	duckdb_result result;
-	const enum status s = engine_select(&r->engine, sql, &result, err);
+	const enum status s = reply_run(r, sql, records, &result, err);
 	duckdb_data_chunk chunk;
 
 	if (s != OK)
@@ -39,37 +39,27 @@ static enum status one_row(struct reply *r, const char *sql, struct cell *cells,
 	return OK;
 }
 
+/* Of a reading that was made for the parts; what a filter leaves out is counted besides. */
 static enum status sum_up(struct reply *r, struct sums *out, struct error *err)
 {
-	const struct ask window = {.from_ms = r->scope.from_ms, .to_ms = r->scope.to_ms};
-	struct cell cells[5];
-	enum status s = ERR_MEMORY;
+	const struct groups_sums *t = &r->pass->totals;
+	const struct ask window = {.from_ms = r->pass->window.from_ms, .to_ms = r->pass->window.to_ms};
+	struct cell cell;
 	struct sql sql;
 
+	*out = (struct sums){.octets = (int128)t->octets[1] * ((int128)1 << 64) + t->octets[0],
+			     .packets = (int128)t->packets[1] * ((int128)1 << 64) + t->packets[0],
+			     .flows = t->flows,
+			     .denied = t->denied,
+			     .window = t->flows};
+	if (!r->scope.filter)
+		return OK;
 	sql_init(&sql);
-	word_sql(&sql,
-		 "SELECT sum(o) FILTER (WHERE f), sum(p) FILTER (WHERE f), count(*) FILTER (WHERE f), "
-		 "count(*) "
-		 "FILTER (WHERE f AND d), count(*) FROM (SELECT {octetDeltaCount} AS o, {packetDeltaCount} "
-		 "AS p, "
-		 "{denied} AS d, ",
-		 &r->schema);
-	if (r->scope.filter)
-		filter_sql(&sql, r->scope.filter, &r->schema);
-	else
-		sql_put(&sql, "true");
-	sql_put(&sql, " AS f FROM flows");
-	ask_where(&window, &r->schema, &sql);
-	sql_put(&sql, ")");
-	if (!sql.failed)
-		s = one_row(r, sql.text, cells, 5, err);
+	sql_put(&sql, "SELECT count(*) FROM flows");
+	ask_where(&window, r->schema, &sql);
+	const enum status s = one_row(r, &sql, true, &cell, 1, err);
 	sql_fini(&sql);
-	if (s == OK)
-		*out = (struct sums){.octets = big(&cells[0]),
-				     .packets = big(&cells[1]),
-				     .flows = (uint64_t)big(&cells[2]),
-				     .denied = (uint64_t)big(&cells[3]),
-				     .window = (uint64_t)big(&cells[4])};
+	out->window = (uint64_t)big(&cell);
 	return s;
 }
 
@@ -81,20 +71,29 @@ static void put_big(struct reply *r, const char *name, int128 n, bool first)
 	cell_print(&r->text, &c);
 }
 
-/* What an empty chart needs to say why. */
-static enum status put_clock(struct reply *r, struct error *err)
+/* What an empty chart needs to say why; zero where there are records. */
+static enum status put_clock(struct reply *r, const struct sums *sums, struct error *err)
 {
-	struct cell cells[3];
-	char sql[400];
+	struct cell cells[3] = {{0}};
 	const int64_t from = r->scope.from_ms, to = r->scope.to_ms;
+	enum status s = OK;
+	struct sql sql;
 
-	snprintf(sql, sizeof sql,
-		 "SELECT count(*), coalesce(cast(median(epoch(receiveTime) - epoch(exportTime)) AS BIGINT), "
-		 "0), "
-		 "coalesce(max(epoch_ms(receiveTime)), 0) FROM flows WHERE receiveTime >= "
-		 "make_timestamp(%" PRId64 ") AND receiveTime < make_timestamp(%" PRId64 ")",
-		 from * 1000, to * 1000);
-	const enum status s = one_row(r, sql, cells, 3, err);
+	if (sums->window == 0) {
+		sql_init(&sql);
+		word_sql(&sql,
+			 "SELECT count(*), coalesce(cast(median(epoch({receiveTime}) - epoch({exportTime})) "
+			 "AS "
+			 "BIGINT), 0), coalesce(max(epoch_ms({receiveTime})), 0) FROM flows WHERE "
+			 "{receiveTime} ",
+			 r->schema);
+		sql_put(&sql, ">= ");
+		sql_format(&sql, "make_timestamp(%" PRId64 ") AND ", from * 1000);
+		word_sql(&sql, "{receiveTime} < ", r->schema);
+		sql_format(&sql, "make_timestamp(%" PRId64 ")", to * 1000);
+		s = one_row(r, &sql, true, cells, 3, err);
+		sql_fini(&sql);
+	}
 	if (s != OK)
 		return s;
 	put_big(r, "received", big(&cells[0]), false);
@@ -106,38 +105,46 @@ static enum status put_clock(struct reply *r, struct error *err)
 static enum status put_heard(struct reply *r, struct error *err)
 {
 	const int64_t from = r->scope.from_ms * 1000, to = r->scope.to_ms * 1000;
-	char sql[700];
+	struct sql sql;
 
-	snprintf(sql, sizeof sql,
-		 "SELECT exporterAddress, observationDomainId, kind, epoch_ms(fromTime), epoch_ms(toTime), "
-		 "records FROM "
-		 "gaps WHERE toTime >= make_timestamp(%" PRId64
-		 ") AND CASE kind WHEN 'lost' THEN toTime ELSE fromTime END "
-		 "< make_timestamp(%" PRId64
-		 ") UNION ALL SELECT exporterAddress, observationDomainId, 'unheard', "
-		 "epoch_ms(lastTime), %" PRId64
-		 ", 0 FROM exporters WHERE patience > 0 AND lastTime + to_seconds(patience) "
-		 "< make_timestamp(%" PRId64 ") AND lastTime < make_timestamp(%" PRId64
-		 ") ORDER BY 4 LIMIT 2000",
-		 from, to, r->scope.now_ms, r->scope.now_ms * 1000, to);
-	const enum status s = reply_select(r, "gaps", sql, err);
-	return s == OK ? reply_select(r, "exporters",
-				      "SELECT exporterAddress, observationDomainId, epoch_ms(firstTime), "
-				      "epoch_ms(lastTime), patience FROM exporters ORDER BY 1, 2 LIMIT 500",
-				      err)
-		       : s;
+	sql_init(&sql);
+	sql_format(&sql,
+		   "SELECT exporterAddress, observationDomainId, kind, epoch_ms(fromTime), epoch_ms(toTime), "
+		   "records FROM "
+		   "gaps WHERE toTime >= make_timestamp(%" PRId64
+		   ") AND CASE kind WHEN 'lost' THEN toTime ELSE fromTime END "
+		   "< make_timestamp(%" PRId64 ")",
+		   from, to);
+	sql_format(&sql,
+		   " UNION ALL SELECT exporterAddress, observationDomainId, 'unheard', "
+		   "epoch_ms(lastTime), %" PRId64
+		   ", 0 FROM exporters WHERE patience > 0 AND lastTime + to_seconds(patience) "
+		   "< make_timestamp(%" PRId64 ") AND lastTime < make_timestamp(%" PRId64
+		   ") ORDER BY 4 LIMIT 2000",
+		   r->scope.now_ms, r->scope.now_ms * 1000, to);
+	enum status s = reply_select(r, "gaps", &sql, false, err);
+	sql_fini(&sql);
+	sql_init(&sql);
+	sql_put(&sql, "SELECT exporterAddress, observationDomainId, epoch_ms(firstTime), epoch_ms(lastTime), "
+		      "patience FROM exporters ORDER BY 1, 2 LIMIT 500");
+	if (s == OK)
+		s = reply_select(r, "exporters", &sql, false, err);
+	sql_fini(&sql);
+	return s;
 }
 
 static enum status lost_in_window(struct reply *r, uint64_t *out, struct error *err)
 {
-	char sql[300];
 	struct cell cell;
+	struct sql sql;
 
-	snprintf(sql, sizeof sql,
-		 "SELECT sum(records) FROM gaps WHERE kind = 'lost' AND toTime >= make_timestamp(%" PRId64
-		 ") AND toTime < make_timestamp(%" PRId64 ")",
-		 r->scope.from_ms * 1000, r->scope.to_ms * 1000);
-	const enum status s = one_row(r, sql, &cell, 1, err);
+	sql_init(&sql);
+	sql_format(&sql,
+		   "SELECT sum(records) FROM gaps WHERE kind = 'lost' AND toTime >= make_timestamp(%" PRId64
+		   ") AND toTime < make_timestamp(%" PRId64 ")",
+		   r->scope.from_ms * 1000, r->scope.to_ms * 1000);
+	const enum status s = one_row(r, &sql, false, &cell, 1, err);
+	sql_fini(&sql);
 	if (s == OK)
 		*out = (uint64_t)big(&cell);
 	return s;
@@ -153,7 +160,6 @@ enum status reply_ledger(struct reply *r, struct error *err)
 		s = lost_in_window(r, &lost, err);
 	if (s != OK)
 		return s;
-	r->shown = sums.flows;
 	reply_name(r, "totals", false);
 	put_big(r, "octets", sums.octets, true);
 	put_big(r, "packets", sums.packets, false);
@@ -167,7 +173,7 @@ enum status reply_ledger(struct reply *r, struct error *err)
 	put_big(r, "filtered", (int128)(sums.window - sums.flows), false);
 	put_big(r, "lost", (int128)lost, false);
 	text_char(&r->text, '}');
-	s = put_clock(r, err);
+	s = put_clock(r, &sums, err);
 	if (s == OK)
 		s = put_heard(r, err);
 	if (s != OK)

@@ -3,14 +3,14 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/time.h"
 #include "ie/value.h"
-#include "query/chart.h"
+#include "query/part.h"
 #include "query/result.h"
-#include "query/rules.h"
 
-enum { PARTS_MAX = 12, STEPS_MOST = 120, LIST_MOST = 2000, TOP_MOST = 1000, MANY_RECORDS = 1000000 };
+enum { PARTS_MAX = 12, MANY_RECORDS = 1000000, HOUR_MS = 3600000 };
 
 /* Pieces. */
 
@@ -49,48 +49,33 @@ enum status reply_rows(struct reply *r, const char *name, duckdb_result *result,
 	return s;
 }
 
-enum status reply_select(struct reply *r, const char *name, const char *sql, struct error *err)
+enum status reply_run(struct reply *r, const struct sql *statement, bool records, duckdb_result *result,
+		      struct error *err)
+{
+	struct sql sql;
+	enum status s;
+
+	sql_init(&sql);
+	sql.failed = statement->failed;
+	if (records)
+		store_flows(r->store, &sql, statement->text ? statement->text : "");
+	sql_put(&sql, statement->text ? statement->text : "");
+	s = sql.failed ? error_set(err, ERR_MEMORY, "no memory")
+		       : engine_select(&r->engine, sql.text, result, err);
+	sql_fini(&sql);
+	return s;
+}
+
+enum status reply_select(struct reply *r, const char *name, const struct sql *sql, bool records,
+			 struct error *err)
 {
 	duckdb_result result;
-	const enum status s = engine_select(&r->engine, sql, &result, err);
+	const enum status s = reply_run(r, sql, records, &result, err);
 
 	return s == OK ? reply_rows(r, name, &result, NULL, 0, NULL, err) : s;
 }
 
-static const char *format_name(uint8_t format)
-{
-	static const char *const names[] = {
-		[CELL_PLAIN] = "plain",         [CELL_ADDRESS] = "address",   [CELL_IPV4] = "address",
-		[CELL_IPV6] = "address",        [CELL_PROTOCOL] = "protocol", [CELL_FLAGS] = "flags",
-		[CELL_DIRECTION] = "direction", [CELL_OCTETS] = "octets",     [CELL_COUNT] = "count",
-		[CELL_DURATION] = "duration",   [CELL_TIME] = "time",         [CELL_YES] = "yes"};
-
-	return format < sizeof names / sizeof names[0] && names[format] ? names[format] : "plain";
-}
-
-static void put_columns(struct reply *r, const char *name, const struct ask_column *columns, uint32_t count)
-{
-	reply_name(r, name, false);
-	text_char(&r->text, '[');
-	for (uint32_t i = 0; i < count; i++) {
-		text_string(&r->text, i ? ",[" : "[");
-		value_print_string(&r->text, span_of(columns[i].name, strlen(columns[i].name)));
-		text_string(&r->text, ",\"");
-		text_string(&r->text, format_name(columns[i].format));
-		text_string(&r->text, "\"]");
-	}
-	text_char(&r->text, ']');
-}
-
-/* Parts. */
-
-struct part {
-	struct reply *reply;
-	const char *name; /* in front of its words; "" for the only one */
-	const char **which;
-	struct filter_error *wrong;
-	struct error *err;
-};
+/* Words of parts. */
 
 static uint8_t order_of(const struct part *p)
 {
@@ -104,7 +89,7 @@ static uint8_t order_of(const struct part *p)
 					     : ORDER_OCTETS;
 }
 
-static void ask_of(const struct part *p, struct ask *ask)
+void part_ask(const struct part *p, struct ask *ask)
 {
 	const struct scope *s = &p->reply->scope;
 
@@ -112,8 +97,13 @@ static void ask_of(const struct part *p, struct ask *ask)
 		.filter = s->filter, .from_ms = s->from_ms, .to_ms = s->to_ms, .order = order_of(p)};
 }
 
-static enum status keys_of(const struct part *p, const char *word, const char *usual, uint32_t most,
-			   struct ask *ask)
+int64_t part_number(const struct part *p, const char *name, int64_t usual, int64_t least, int64_t most)
+{
+	return question_number(p->reply->question, p->name, name, usual, least, most);
+}
+
+enum status part_keys(const struct part *p, const char *word, const char *usual, uint32_t most,
+		      struct ask *ask)
 {
 	const char *text = question_get(p->reply->question, p->name, word);
 	enum status s;
@@ -129,251 +119,9 @@ static enum status keys_of(const struct part *p, const char *word, const char *u
 	return s;
 }
 
-static enum status put_cube_key(const struct part *p, const struct chart *c, unsigned i)
-{
-	struct reply *r = p->reply;
-	struct ask_column columns[5];
-	duckdb_result result;
-	enum status s = chart_rank(&r->engine, c, i, &r->schema, p->err);
-
-	if (s == OK)
-		s = chart_values(&r->engine, c, i, columns, &result, p->err);
-	if (s != OK)
-		return s;
-	text_string(&r->text, i ? "," : "");
-	reply_name(r, "name", true);
-	value_print_string(&r->text, span_of(columns[0].name, strlen(columns[0].name)));
-	reply_string(r, "format", format_name(columns[0].format));
-	s = reply_rows(r, "values", &result, columns, 5, NULL, p->err);
-	text_char(&r->text, '}');
-	return s;
-}
-
-static enum status put_cube(const struct part *p)
-{
-	struct reply *r = p->reply;
-	const struct question *q = r->question;
-	const char *by = question_get(q, p->name, "by");
-	struct ask_column columns[CHART_KEYS + 5];
-	struct chart c = {.values = question_number(q, p->name, "n", 8, 1, CHART_VALUES_MAX)};
-	const int64_t most = question_number(q, p->name, "steps", STEPS_MOST, 1, 1000);
-	duckdb_result result;
-	uint32_t count;
-	enum status s = OK;
-
-	ask_of(p, &c.ask);
-	if (by && *by)
-		s = keys_of(p, "by", "", CHART_KEYS, &c.ask);
-	if (question_yes(q, p->name, "time"))
-		c.step_ms = chart_step(c.ask.from_ms, c.ask.to_ms, most);
-	if (s != OK)
-		return s;
-	reply_name(r, "step", true);
-	text_signed(&r->text, c.step_ms);
-	reply_name(r, "keys", false);
-	text_char(&r->text, '[');
-	for (unsigned i = 0; s == OK && i < c.ask.key_count; i++)
-		s = put_cube_key(p, &c, i);
-	text_char(&r->text, ']');
-	if (s == OK)
-		s = chart_cells(&r->engine, &c, &r->schema, columns, &count, &result, p->err);
-	if (s == OK)
-		s = reply_rows(r, "cells", &result, columns, count, NULL, p->err);
-	text_char(&r->text, '}');
-	return s;
-}
-
-static enum status put_asked(const struct part *p, const struct ask *ask)
-{
-	struct reply *r = p->reply;
-	struct ask_column columns[ASK_COLUMNS_MAX];
-	duckdb_result result;
-	uint32_t count = 0;
-	uint64_t rows = 0;
-	struct sql sql;
-	enum status s;
-
-	sql_init(&sql);
-	s = ask_sql(ask, &r->schema, &sql, columns, &count);
-	if (s == OK)
-		s = engine_select(&r->engine, sql.text, &result, p->err);
-	else
-		(void)error_set(p->err, s, "no memory");
-	if (s == OK) {
-		reply_name(r, "limit", true);
-		text_signed(&r->text, ask->limit);
-		put_columns(r, "columns", columns, count);
-		s = reply_rows(r, "rows", &result, columns, count, &rows, p->err);
-		reply_number(r, "count", (int64_t)rows);
-		text_char(&r->text, '}');
-	}
-	sql_fini(&sql);
-	return s;
-}
-
-static enum status put_top(const struct part *p)
-{
-	struct ask ask;
-
-	ask_of(p, &ask);
-	ask.grouped = true;
-	ask.limit = question_number(p->reply->question, p->name, "n", 20, 1, TOP_MOST);
-	const enum status s = keys_of(p, "by", "src", ASK_KEYS_MAX, &ask);
-	return s == OK ? put_asked(p, &ask) : s;
-}
-
-static enum status put_list(const struct part *p)
-{
-	static const char usual[] =
-		"start,duration,proto,src,srcport,dst,dstport,flags,dir,packets,octets,denied,denialRuleName,"
-		"denialReason,exporter";
-	const struct question *q = p->reply->question;
-	struct ask ask;
-
-	ask_of(p, &ask);
-	ask.limit = question_number(q, p->name, "limit", 100, 1, LIST_MOST);
-	ask.offset = question_number(q, p->name, "offset", 0, 0, INT64_MAX / 2);
-	ask.upwards = question_yes(q, p->name, "up");
-	const enum status s = keys_of(p, "columns", usual, ASK_KEYS_MAX, &ask);
-	return s == OK ? put_asked(p, &ask) : s;
-}
-
-/* Every column of the result, under its own name. Lets go of the result. */
-static enum status put_whole(const struct part *p, duckdb_result *result)
-{
-	struct reply *r = p->reply;
-	const uint32_t count = (uint32_t)duckdb_column_count(result);
-
-	text_string(&r->text, "{\"columns\":[");
-	for (uint32_t i = 0; i < count; i++) {
-		const char *name = duckdb_column_name(result, i);
-
-		text_string(&r->text, i ? "," : "");
-		value_print_string(&r->text, span_of(name ? name : "", strlen(name ? name : "")));
-	}
-	text_char(&r->text, ']');
-	const enum status s = reply_rows(r, "rows", result, NULL, 0, NULL, p->err);
-
-	text_char(&r->text, '}');
-	return s;
-}
-
-/* Whole records, as objects of what is there. */
-static enum status put_raw(const struct part *p)
-{
-	struct reply *r = p->reply;
-	struct ask ask;
-	struct sql sql;
-	duckdb_result result;
-	enum status s = ERR_MEMORY;
-
-	ask_of(p, &ask);
-	sql_init(&sql);
-	sql_put(&sql, "SELECT * FROM flows");
-	ask_where(&ask, &r->schema, &sql);
-	sql_format(&sql, " LIMIT %" PRId64, question_number(r->question, p->name, "limit", 1, 1, 20));
-	if (!sql.failed)
-		s = engine_select(&r->engine, sql.text, &result, p->err);
-	if (s == OK)
-		s = put_whole(p, &result);
-	sql_fini(&sql);
-	return s;
-}
-
-/* Values of a word that begin as the user did, the most frequent first. */
-static enum status put_complete(const struct part *p)
-{
-	struct reply *r = p->reply;
-	const char *prefix = question_get(r->question, p->name, "prefix");
-	struct ask ask;
-	struct sql sql;
-	enum status s;
-
-	ask_of(p, &ask);
-	s = keys_of(p, "word", "src", 1, &ask);
-	if (s != OK)
-		return s;
-	sql_init(&sql);
-	sql_put(&sql, "SELECT v, n FROM (SELECT ");
-	if (ask_key_format(&ask.keys[0]) == CELL_ADDRESS) {
-		sql_put(&sql, "address_text(");
-		ask_key_sql(&sql, &ask.keys[0], 0, &r->schema);
-		sql_put(&sql, ", ");
-		ask_key_sql(&sql, &ask.keys[0], 1, &r->schema);
-		sql_put(&sql, ")");
-	} else if (ask_key_format(&ask.keys[0]) == CELL_IPV4) {
-		sql_put(&sql, "address_text(");
-		ask_key_sql(&sql, &ask.keys[0], 0, &r->schema);
-		sql_put(&sql, ", NULL)");
-	} else {
-		sql_put(&sql, "CAST(");
-		ask_key_sql(&sql, &ask.keys[0], 0, &r->schema);
-		sql_put(&sql, " AS VARCHAR)");
-	}
-	sql_put(&sql, " AS v, count(*) AS n FROM flows");
-	ask_where(&ask, &r->schema, &sql);
-	sql_put(&sql, " GROUP BY v) WHERE v IS NOT NULL AND starts_with(lower(v), lower(");
-	sql_text(&sql, prefix ? prefix : "");
-	sql_put(&sql, ")) ORDER BY n DESC, v LIMIT 12");
-	reply_name(r, "word", true);
-	value_print_string(&r->text, span_of(ask.keys[0].name, strlen(ask.keys[0].name)));
-	s = sql.failed ? ERR_MEMORY : reply_select(r, "values", sql.text, p->err);
-	text_char(&r->text, '}');
-	sql_fini(&sql);
-	return s;
-}
-
-static enum status put_counters(const struct part *p)
-{
-	struct reply *r = p->reply;
-	duckdb_result result;
-	enum status s = engine_select(
-		&r->engine,
-		"SELECT exporterAddress, exporterPort, transport, sessionNumber, observationDomainId, "
-		"counter, count FROM ledger ORDER BY ALL LIMIT 5000",
-		&result, p->err);
-
-	if (s != OK)
-		return s;
-	reply_name(r, "columns", true);
-	text_string(&r->text,
-		    "[\"exporter\",\"port\",\"transport\",\"session\",\"domain\",\"counter\",\"count\"]");
-	s = reply_rows(r, "rows", &result, NULL, 0, NULL, p->err);
-	text_char(&r->text, '}');
-	return s;
-}
-
-/* Hits of rules that allow, where exporters tell of them. */
-static enum status put_rules(const struct part *p)
-{
-	struct reply *r = p->reply;
-	enum status s;
-	struct schema schema = {0};
-	duckdb_result result;
-	struct ask ask;
-	struct sql sql;
-
-	ask_of(p, &ask);
-	sql_init(&sql);
-	s = engine_columns(&r->engine, "options", &schema, p->err);
-	if (s == OK && rules_sql(&ask, &schema, &sql) != OK)
-		s = error_set(p->err, ERR_MEMORY, "no memory");
-	if (s == OK)
-		s = engine_select(&r->engine, sql.text, &result, p->err);
-	if (s == OK)
-		s = put_whole(p, &result);
-	sql_fini(&sql);
-	schema_fini(&schema);
-	return s;
-}
-
 /* What parts there are, and the paths that are one part. */
-static const struct part_type {
-	const char *name;
-	enum status (*put)(const struct part *p);
-} types[] = {
-	{"cube", put_cube},         {"top", put_top},           {"list", put_list},   {"raw", put_raw},
-	{"complete", put_complete}, {"counters", put_counters}, {"rules", put_rules},
+static const struct part_type *const types[] = {
+	&part_cube, &part_top, &part_list, &part_raw, &part_complete, &part_counters, &part_rules,
 };
 enum { TYPES = sizeof types / sizeof types[0] };
 
@@ -397,51 +145,81 @@ bool reply_knows(const char *path)
 static const struct part_type *type_named(const char *name, size_t length)
 {
 	for (unsigned i = 0; i < TYPES; i++)
-		if (strlen(types[i].name) == length && strncmp(types[i].name, name, length) == 0)
-			return &types[i];
+		if (strlen(types[i]->name) == length && strncmp(types[i]->name, name, length) == 0)
+			return types[i];
 	return NULL;
 }
 
-static enum status put_part(struct part *p, const char *name, const char *type, bool first)
+static bool read_type(struct part *p, const char *type)
 {
-	const struct part_type *t = type_named(type, strlen(type));
-
-	if (!t) {
-		*p->which = "part";
-		*p->wrong = (struct filter_error){0};
-		snprintf(
-			p->wrong->text, sizeof p->wrong->text,
-			"'%.40s' seen; NAME:cube, :top, :list, :raw, :complete, :counters or :rules expected",
-			type);
-		return ERR_USAGE;
-	}
-	reply_name(p->reply, name, first);
-	return t->put(p);
+	p->type = type_named(type, strlen(type));
+	if (p->type)
+		return true;
+	*p->which = "part";
+	*p->wrong = (struct filter_error){0};
+	snprintf(p->wrong->text, sizeof p->wrong->text,
+		 "'%.40s' seen; NAME:cube, :top, :list, :raw, :complete, :counters or :rules expected", type);
+	return false;
 }
 
 /* "part" stands once for each part: NAME:TYPE. */
-static enum status put_parts(struct part *p)
+static enum status read_parts(struct reply *r, const char **which, struct filter_error *wrong)
 {
-	const struct question *q = p->reply->question;
-	enum status s = OK;
-	char name[32];
-	unsigned put = 0;
+	const struct question *q = r->question;
 
-	for (unsigned i = 0; s == OK && i < q->count; i++) {
+	for (unsigned i = 0; i < q->count && r->part_count < PARTS_MAX; i++) {
 		const char *value = q->words[i].value, *colon = strchr(value, ':');
+		struct part *p = &r->parts[r->part_count];
 
-		if (strcmp(q->words[i].name, "part") != 0 || put == PARTS_MAX)
+		if (strcmp(q->words[i].name, "part") != 0)
 			continue;
-		snprintf(name, sizeof name, "%.*s", (int)(colon ? colon - value : 0), value);
-		p->name = name;
-		s = put_part(p, name, colon ? colon + 1 : value, put++ == 0);
+		*p = (struct part){.reply = r, .at = -1, .which = which, .wrong = wrong};
+		snprintf(p->name, sizeof p->name, "%.*s", (int)(colon ? colon - value : 0), value);
+		if (!read_type(p, colon ? colon + 1 : value))
+			return ERR_USAGE;
+		r->part_count++;
 	}
-	for (unsigned i = 0; s == OK && i < PATHS; i++)
+	for (unsigned i = 0; i < PATHS && r->part_count < PARTS_MAX; i++)
 		if (strcmp(paths[i].path, q->path) == 0) {
-			p->name = "";
-			s = put_part(p, "answer", paths[i].type, put++ == 0);
+			struct part *p = &r->parts[r->part_count++];
+
+			*p = (struct part){.reply = r, .at = -1, .which = which, .wrong = wrong};
+			p->type = type_named(paths[i].type, strlen(paths[i].type));
 		}
-	text_string(&p->reply->text, put ? "}" : "{}");
+	return OK;
+}
+
+/* One reading of the records for all parts and the totals. */
+enum status reply_sum(struct reply *r, struct error *err)
+{
+	const struct store_coverage *c = &r->coverage;
+	const bool open_before = c->first_ms >= r->scope.from_ms && c->received_first_ms >= r->scope.from_ms;
+	const bool open_behind = c->last_ms < r->scope.to_ms && c->received_last_ms < r->scope.to_ms;
+	/* Records that all are within the window need not be asked for their times. */
+	const struct ask window = {.filter = r->scope.filter,
+				   .from_ms = open_before ? 0 : r->scope.from_ms,
+				   .to_ms = open_behind ? 0 : r->scope.to_ms};
+	enum status s = pass_new(&r->pass, &r->engine, r->store, &window, err);
+
+	for (unsigned i = 0; s == OK && i < r->part_count; i++) {
+		r->parts[i].err = err;
+		if (r->parts[i].type->want)
+			s = r->parts[i].type->want(&r->parts[i]);
+	}
+	return s == OK ? pass_run(r->pass, err) : s;
+}
+
+static enum status put_parts(struct reply *r)
+{
+	enum status s = OK;
+
+	for (unsigned i = 0; s == OK && i < r->part_count; i++) {
+		struct part *p = &r->parts[i];
+
+		reply_name(r, p->name[0] ? p->name : "answer", i == 0);
+		s = p->type->put(p);
+	}
+	text_string(&r->text, r->part_count ? "}" : "{}");
 	return s;
 }
 
@@ -456,24 +234,48 @@ static void put_filter(struct reply *r)
 	sql_fini(&printed);
 }
 
-enum status reply_answer(struct reply *r, const char **which, struct filter_error *wrong, struct error *err)
+static void put_left_out(struct reply *r)
 {
-	struct part p = {.reply = r, .which = which, .wrong = wrong, .err = err};
-	const struct mono_ns begin = mono_now();
-	enum status s;
+	if (!r->left_out)
+		return;
+	reply_name(r, "left_out", false);
+	reply_name(r, "records", true);
+	text_unsigned(&r->text, r->left_out);
+	reply_number(r, "from", r->asked_from_ms);
+	reply_number(r, "to", r->scope.from_ms);
+	text_char(&r->text, '}');
+}
 
+/* Of all threads of the process, which was made for this answer. */
+static int64_t cpu_ms(void)
+{
+	struct timespec t = {0};
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / NS_PER_MS;
+}
+
+enum status reply_answer(struct reply *r, struct error *err)
+{
+	const struct mono_ns begin = mono_now();
+	enum status s = reply_sum(r, err);
+
+	if (s != OK)
+		return s;
 	reply_name(r, "window", true);
 	reply_name(r, "from", true);
 	text_signed(&r->text, r->scope.from_ms);
 	reply_number(r, "to", r->scope.to_ms);
 	reply_number(r, "now", r->scope.now_ms);
 	text_char(&r->text, '}');
+	put_left_out(r);
 	put_filter(r);
 	s = reply_ledger(r, err);
 	reply_name(r, "parts", false);
 	if (s == OK)
-		s = put_parts(&p);
+		s = put_parts(r);
 	reply_number(r, "took_ms", (mono_now().ns - begin.ns) / NS_PER_MS);
+	reply_number(r, "cpu_ms", cpu_ms());
 	text_string(&r->text, "}\n");
 	text_flush(&r->text);
 	return s;
@@ -488,45 +290,88 @@ static void to_file(void *arg, const char *data, size_t length)
 	fwrite(data, 1, length, r->out);
 }
 
+/* The views cost as much as a small question: only those get them that name them. */
+static enum status attach(struct reply *r, struct error *err)
+{
+	const duckdb_connection connection = r->engine.connection;
+	const bool whole = strcmp(r->question->path, "export") == 0;
+	bool views = whole;
+	enum status s;
+
+	for (unsigned i = 0; i < r->part_count; i++)
+		views |= r->parts[i].type->views;
+	s = views ? store_attach(r->store, connection, r->scope.from_ms, r->scope.to_ms, &r->coverage, err)
+		  : store_attach_parts(r->store, connection, r->scope.from_ms, r->scope.to_ms, &r->coverage,
+				       err);
+	if (s == OK && !views)
+		s = store_attach_ledger(r->store, connection, err);
+	return s == OK ? engine_settle(&r->engine,
+				       r->coverage.records + r->coverage.tail_records >= MANY_RECORDS, !whole,
+				       err)
+		       : s;
+}
+
+static void close_window(struct reply *r)
+{
+	struct scope *s = &r->scope;
+
+	if (!s->to_ms) {
+		s->to_ms = s->now_ms;
+		if (!s->from_ms && r->coverage.last_ms >= s->to_ms)
+			s->to_ms = r->coverage.last_ms + 1;
+	}
+	if (!s->from_ms)
+		s->from_ms = r->coverage.first_ms > 0 && r->coverage.first_ms < s->to_ms
+				     ? r->coverage.first_ms
+				     : s->to_ms - HOUR_MS;
+}
+
+/* A window of more records than can be read while somebody waits begins later, and the answer says so. */
+static void shorten_window(struct reply *r)
+{
+	uint64_t left_out;
+	const int64_t begin = store_begin(r->store, REPLY_RECORDS, &left_out);
+
+	r->asked_from_ms = r->scope.from_ms;
+	if (begin <= r->scope.from_ms || begin >= r->scope.to_ms || question_yes(r->question, "", "whole"))
+		return;
+	r->scope.from_ms = begin;
+	r->left_out = left_out;
+}
+
 enum status reply_open(struct reply *r, const struct question *q, const char *store, FILE *out,
 		       const char **which, struct filter_error *wrong, struct error *err)
 {
 	enum status s;
 
 	r->question = q;
-	r->store_path = store;
 	r->out = out;
 	r->text = (struct text){
 		.data = r->buffer, .capacity = sizeof r->buffer, .flush = to_file, .flush_arg = r};
+	r->parts = calloc(PARTS_MAX, sizeof *r->parts);
+	if (!r->parts)
+		return error_set(err, ERR_MEMORY, "no memory");
 	s = scope_read(&r->scope, q, which, wrong);
+	if (s == OK)
+		s = read_parts(r, which, wrong);
 	if (s == OK)
 		s = store_open(&r->store, store, err);
 	if (s == OK && !r->engine.connection)
 		s = engine_open(&r->engine, store, err);
 	if (s == OK)
-		s = store_attach(r->store, r->engine.connection, r->scope.from_ms, r->scope.to_ms,
-				 &r->coverage, err);
-	if (s == OK)
-		s = engine_settle(&r->engine, r->coverage.records + r->coverage.tail_records >= MANY_RECORDS,
-				  false, err);
-	if (s == OK)
-		s = engine_columns(&r->engine, "flows", &r->schema, err);
+		s = attach(r, err);
 	if (s != OK)
 		return s;
-	if (!r->scope.to_ms) {
-		r->scope.to_ms = r->scope.now_ms;
-		if (!r->scope.from_ms && r->coverage.last_ms >= r->scope.to_ms)
-			r->scope.to_ms = r->coverage.last_ms + 1;
-	}
-	if (!r->scope.from_ms)
-		r->scope.from_ms = r->coverage.first_ms > 0 && r->coverage.first_ms < r->scope.to_ms
-					   ? r->coverage.first_ms
-					   : r->scope.to_ms - 3600000;
+	r->schema = store_columns(r->store);
+	close_window(r);
+	if (strcmp(q->path, "export") != 0)
+		shorten_window(r);
 	return OK;
 }
 
 void reply_close(struct reply *r)
 {
+	pass_free(r->pass);
+	free(r->parts);
 	scope_fini(&r->scope);
-	schema_fini(&r->schema);
 }

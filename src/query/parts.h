@@ -9,15 +9,25 @@
 #include "query/question.h"
 #include "store/store.h"
 
+/* A window with more records than this begins later than asked, at a time of which all records are read; the
+ * answer says what it left out, and "whole=1" asks for all the same. */
+enum { REPLY_RECORDS = 12000000 };
+
+struct pass;
+struct part;
+
 struct reply {
 	const struct question *question;
-	const char *store_path;
 	struct scope scope;
 	struct store *store;
 	struct engine engine;
 	struct store_coverage coverage;
-	struct schema schema; /* of the view flows */
-	uint64_t shown;       /* records that match */
+	const struct schema *schema; /* columns of flows that there are */
+	struct part *parts;
+	unsigned part_count;
+	struct pass *pass;
+	uint64_t left_out;     /* records before the window that were asked for too */
+	int64_t asked_from_ms; /* where the window would have begun */
 	FILE *out;
 	struct text text; /* to `out`; flushed before somebody else writes there */
 	char buffer[8192];
@@ -29,14 +39,17 @@ MUST_CHECK enum status reply_open(struct reply *r, const struct question *q, con
 				  const char **which, struct filter_error *wrong, struct error *err);
 void reply_close(struct reply *r);
 
-/* The whole object. When it fails after its first octet, ERR_…, and what was written is to be thrown away. */
-MUST_CHECK enum status reply_answer(struct reply *r, const char **which, struct filter_error *wrong,
-				    struct error *err);
+/* One reading of the records for all parts and the ledger; reply_answer does it itself. ERR_USAGE: as at
+ * reply_open. */
+MUST_CHECK enum status reply_sum(struct reply *r, struct error *err);
+
+/* The whole object. ERR_USAGE: as at reply_open. When it fails, what was written is to be thrown away. */
+MUST_CHECK enum status reply_answer(struct reply *r, struct error *err);
 
 /* Paths that are answered here, below /api/v1/. */
 bool reply_knows(const char *path);
 
-/* ledger_part.c: "totals":{…},"ledger":{…} */
+/* ledger_part.c, behind reply_sum: "totals":{…},"ledger":{…} */
 MUST_CHECK enum status reply_ledger(struct reply *r, struct error *err);
 
 /* For parts: pieces of JSON. */
@@ -49,5 +62,9 @@ MUST_CHECK enum status reply_rows(struct reply *r, const char *name, duckdb_resu
 				  const struct ask_column *asked, uint32_t count, uint64_t *rows,
 				  struct error *err);
 
-/* One statement of ours to reply_rows. */
-MUST_CHECK enum status reply_select(struct reply *r, const char *name, const char *sql, struct error *err);
+/* One statement of ours, and it to reply_rows. `records`: it reads "flows", and names their columns in
+ * quotes. */
+MUST_CHECK enum status reply_run(struct reply *r, const struct sql *statement, bool records,
+				 duckdb_result *result, struct error *err);
+MUST_CHECK enum status reply_select(struct reply *r, const char *name, const struct sql *statement,
+				    bool records, struct error *err);

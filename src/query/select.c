@@ -102,7 +102,7 @@ enum status select_ask(struct engine *engine, const struct store *store, const s
 	if (s != OK && s != ERR_UNSUPPORTED && s != ERR_LIMIT)
 		return s;
 	sql_init(&sql);
-	if ((s == OK ? ask_groups_sql(ask, schema, &sql, columns, column_count)
+	if ((s == OK ? ask_groups_sql(ask, schema, "groups", &sql, columns, column_count)
 		     : ask_sql(ask, schema, &sql, columns, column_count)) != OK) {
 		sql_fini(&sql);
 		return error_set(err, ERR_MEMORY, "no memory");

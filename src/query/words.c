@@ -56,7 +56,10 @@ const struct word words[] = {
 	 .kind = COLUMN_UNSIGNED16,
 	 .sided = true,
 	 .sql = {{"{sourceTransportPort}"}, {"{destinationTransportPort}"}},
-	 .group = {"least({sourceTransportPort}, {destinationTransportPort})"},
+	 /* least() is by far slower: it compares texts made of its values */
+	 .group = {"CASE WHEN {sourceTransportPort} <= {destinationTransportPort} OR "
+		   "{destinationTransportPort} "
+		   "IS NULL THEN {sourceTransportPort} ELSE {destinationTransportPort} END"},
 	 .help = "a port on either side; in --by the lower one, as a rule the service's"},
 	{.name = "srcport",
 	 .also = "sport",

@@ -180,7 +180,7 @@ static void answer_json(struct worker *w)
 	if (s == OK)
 		s = reply_open(&w->reply, &w->question, w->options->store, memory, &which, &wrong, &err);
 	if (s == OK)
-		s = reply_answer(&w->reply, &which, &wrong, &err);
+		s = reply_answer(&w->reply, &err);
 	if (s == OK && fclose(memory) != 0)
 		s = ERR_MEMORY;
 	if (s != OK)

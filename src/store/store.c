@@ -142,14 +142,14 @@ static enum status read_tail(struct store *s, struct attached *a, struct store_c
 			    : status;
 }
 
-static void note_range(struct store_coverage *out, int64_t first_ms, int64_t last_ms)
+static void widen(int64_t *first, int64_t *last, int64_t first_ms, int64_t last_ms)
 {
 	if (first_ms > last_ms)
 		return;
-	if (!out->first_ms || first_ms < out->first_ms)
-		out->first_ms = first_ms;
-	if (!out->last_ms || last_ms > out->last_ms)
-		out->last_ms = last_ms;
+	if (!*first || first_ms < *first)
+		*first = first_ms;
+	if (!*last || last_ms > *last)
+		*last = last_ms;
 }
 
 static void note_aside(struct store *s, struct store_coverage *out, const char *text)
@@ -182,7 +182,9 @@ static uint32_t choose(struct store *s, const struct manifest *m, bool options, 
 		chosen[count++] = i;
 		out->partitions++;
 		out->records += p->records;
-		note_range(out, p->first_ms, p->last_ms);
+		widen(&out->first_ms, &out->last_ms, p->first_ms, p->last_ms);
+		widen(&out->received_first_ms, &out->received_last_ms, p->received_first_ms,
+		      p->received_last_ms);
 	}
 	return count;
 }
@@ -212,7 +214,9 @@ static enum status find_parts(struct store *s, struct attached *a, duckdb_connec
 		source->tail[source->tail_count].function = name;
 		source->tail[source->tail_count++].schema = &rows->schema;
 		out->tail_records += rows->records;
-		note_range(out, rows->first_ms, rows->last_ms);
+		widen(&out->first_ms, &out->last_ms, rows->first_ms, rows->last_ms);
+		widen(&out->received_first_ms, &out->received_last_ms, rows->received_first_ms,
+		      rows->received_last_ms);
 	}
 	return status;
 }
@@ -324,6 +328,11 @@ static int64_t last_of(const struct partition *p)
 	return p->last_ms > p->received_last_ms ? p->last_ms : p->received_last_ms;
 }
 
+static int64_t first_of(const struct partition *p)
+{
+	return p->first_ms < p->received_first_ms ? p->first_ms : p->received_first_ms;
+}
+
 static int later_first(const void *a, const void *b, void *arg)
 {
 	const struct manifest *m = arg;
@@ -388,8 +397,13 @@ enum status store_attach(struct store *s, duckdb_connection connection, int64_t 
 	for (unsigned options = 0; status == OK && options < 2; options++)
 		status = view_create(connection, options ? "options" : "flows",
 				     &s->attached->sources[options], !options, err);
-	if (status == OK)
-		status = make_ledger(s->attached, connection, err);
+	return status == OK ? store_attach_ledger(s, connection, err) : status;
+}
+
+enum status store_attach_ledger(struct store *s, duckdb_connection connection, struct error *err)
+{
+	const enum status status = make_ledger(s->attached, connection, err);
+
 	return status == OK ? hearing_view(loader_hearing(s->attached->loader), connection, err) : status;
 }
 
@@ -433,4 +447,46 @@ void store_flows_of(const struct store *s, const struct store_newest *part, stru
 void store_flows(const struct store *s, struct sql *out, const char *statement)
 {
 	store_flows_of(s, NULL, out, statement);
+}
+
+void store_flows_between(const struct store *s, struct sql *out, const char *statement, int64_t from_ms,
+			 int64_t to_ms)
+{
+	struct view_source source = s->attached->sources[0];
+	uint32_t *chosen = calloc(source.partition_count + 1, sizeof *chosen), count = 0;
+
+	out->failed |= !chosen;
+	for (uint32_t i = 0; chosen && i < source.partition_count; i++) {
+		const struct partition *p = &source.manifest->partitions[source.partitions[i]];
+
+		if ((!from_ms || last_of(p) >= from_ms) && (!to_ms || first_of(p) <= to_ms))
+			chosen[count++] = source.partitions[i];
+	}
+	source.partitions = chosen;
+	source.partition_count = count;
+	sql_put(out, "WITH flows AS NOT MATERIALIZED ");
+	if (chosen)
+		view_inline(out, &source, statement);
+	sql_put(out, " ");
+	free(chosen);
+}
+
+int64_t store_begin(const struct store *s, uint64_t records, uint64_t *left_out)
+{
+	const struct attached *a = s->attached;
+	const struct partition *all = a->sources[0].manifest->partitions;
+	uint32_t i = 0;
+	int64_t begin = 0;
+
+	*left_out = 0;
+	for (uint64_t have = 0; i < a->sources[0].partition_count; i++) {
+		have += all[a->newest[i]].records;
+		if (have > records)
+			break;
+	}
+	if (i < a->sources[0].partition_count)
+		begin = last_of(&all[a->newest[i]]) + 1;
+	for (; i < a->sources[0].partition_count; i++)
+		*left_out += all[a->newest[i]].records;
+	return begin;
 }

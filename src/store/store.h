@@ -40,6 +40,7 @@ struct store_coverage {
 	uint64_t reported_by_exporters; /* packets that they say they did not meter or send */
 	uint64_t wrong_values;          /* values that are no value of their type */
 	int64_t first_ms, last_ms;      /* of all partitions in the views and the tail; 0: nothing there */
+	int64_t received_first_ms, received_last_ms; /* likewise, by the collector's clock */
 };
 
 /* Read the manifest. An empty or missing folder `path` is a store without records when it exists; ERR_SYSTEM,
@@ -57,6 +58,10 @@ MUST_CHECK enum status store_attach(struct store *store, duckdb_connection conne
 /* As store_attach, without the views and tables: for statements of one's own that store_flows begins. */
 MUST_CHECK enum status store_attach_parts(struct store *store, duckdb_connection connection, int64_t from_ms,
 					  int64_t to_ms, struct store_coverage *out, struct error *err);
+
+/* The ledger, gaps and exporters alone, behind store_attach_parts. */
+MUST_CHECK enum status store_attach_ledger(struct store *store, duckdb_connection connection,
+					   struct error *err);
 
 /* The columns of `flows` that records of the last attachment have; borrowed until the next. */
 const struct schema *store_columns(const struct store *store);
@@ -77,6 +82,14 @@ bool store_newest(const struct store *store, uint64_t records, struct store_newe
 /* As store_flows, over that part; NULL: over all. */
 void store_flows_of(const struct store *store, const struct store_newest *part, struct sql *out,
 		    const char *statement);
+
+/* As store_flows, without partitions that have no record between the two times, 0: open. */
+void store_flows_between(const struct store *store, struct sql *out, const char *statement, int64_t from_ms,
+			 int64_t to_ms);
+
+/* From when on all records are in the newest partitions of the last attachment (and its tail) that together
+ * have at most `records`, and how many are in the others. 0: there are no others. */
+int64_t store_begin(const struct store *store, uint64_t records, uint64_t *left_out);
 
 /* Names and reasons of what the last store_attach left out as damaged: one line each, "" when nothing. */
 const char *store_quarantine_text(const struct store *store);

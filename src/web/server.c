@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "web/address.h"
 
 enum {
 	IDLE_S = 30,
@@ -290,46 +291,6 @@ enum status web_token_read(char **out, const char *path, struct error *err)
 	return *out ? OK : error_set(err, ERR_MEMORY, "no memory");
 }
 
-static bool is_loopback(const struct sockaddr_storage *a)
-{
-	if (a->ss_family == AF_INET)
-		return (ntohl(((const struct sockaddr_in *)a)->sin_addr.s_addr) >> 24) == 127;
-	return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)a)->sin6_addr);
-}
-
-/* Numeric only: a resolver has no business here. */
-static enum status parse(const char *text, struct sockaddr_storage *out, socklen_t *length, struct error *err)
-{
-	struct sockaddr_in *v4 = (struct sockaddr_in *)out;
-	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
-	const char *colon = strrchr(text, ':');
-	char host[64], *end = NULL;
-	const bool bracket = text[0] == '[' && colon && colon > text + 1 && colon[-1] == ']';
-	const size_t n = !colon ? sizeof host : bracket ? (size_t)(colon - text) - 2 : (size_t)(colon - text);
-	const unsigned long port =
-		colon && colon[1] >= '0' && colon[1] <= '9' ? strtoul(colon + 1, &end, 10) : 65536;
-
-	memset(out, 0, sizeof *out);
-	if (n < sizeof host && port < 65536 && *end == '\0') {
-		memcpy(host, text + bracket, n);
-		host[n] = '\0';
-		if (!bracket && inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
-			v4->sin_family = AF_INET;
-			v4->sin_port = htons((uint16_t)port);
-			*length = sizeof *v4;
-			return OK;
-		}
-		if (bracket && inet_pton(AF_INET6, host, &v6->sin6_addr) == 1) {
-			v6->sin6_family = AF_INET6;
-			v6->sin6_port = htons((uint16_t)port);
-			*length = sizeof *v6;
-			return OK;
-		}
-	}
-	return error_set(err, ERR_USAGE,
-			 "\"%s\": allowed: 127.0.0.1:PORT, [::1]:PORT or another numeric address", text);
-}
-
 /* Ours, not the library's: so that the port may be 0 and errors have a text. */
 static enum status listen_on(const struct web_options *o, int *out, struct web_server *server,
 			     struct error *err)
@@ -337,16 +298,16 @@ static enum status listen_on(const struct web_options *o, int *out, struct web_s
 	struct sockaddr_storage address;
 	socklen_t length;
 	const int on = 1;
-	const enum status st = parse(o->address, &address, &length, err);
+	const enum status st = web_address_read(o->address, &address, &length, err);
 
 	if (st != OK)
 		return st;
-	if (!is_loopback(&address) && !o->allow_remote && !o->token)
+	if (!web_address_is_loopback(&address) && !o->allow_remote && !o->token)
 		return error_set(err, ERR_USAGE,
 				 "\"%s\": not a loopback address: it needs --http-token-file FILE, or "
 				 "--http-allow-remote for /metrics and /healthz alone",
 				 o->address);
-	server->open = !is_loopback(&address) && !o->token;
+	server->open = !web_address_is_loopback(&address) && !o->token;
 	auto_fd fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
 	    bind(fd, (struct sockaddr *)&address, length) < 0 || listen(fd, BACKLOG) < 0 ||

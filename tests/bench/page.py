@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 """How long each view of the page takes to be answered over a large store: the API's own requests, over HTTP on loopback.
 
-page.py BUILD [--records N] [--rounds N] [--store FOLDER]
+page.py BUILD [--records N] [--rounds N] [--rate R] [--store FOLDER]
 
 The stream of stream.h goes into a store (bench_store) that a collector then opens; each view asks what the browser asks
-(wanted() in web/src/views.tsx), for the last hour of the data and for all of it. Wall time of the whole request: 95 of
-100 were no slower.
+(wanted() in web/src/views.tsx), for the last hour of the data and for all of it, while more records come in. Wall time of
+the whole request, of which 95 of 100 were no slower, and CPU time of the process that answers. What an answer left out is said.
 """
 
 import argparse
 import contextlib
+import json
 import re
 import subprocess
 import sys
@@ -44,8 +45,8 @@ VIEWS = {
 
 
 @contextlib.contextmanager
-def collector(build, store):
-    with subprocess.Popen([build / "src/cmd/weir", "collect", "-s", store, "-l", f"Udp/127.0.0.1:{free_port()}", "--http", f"127.0.0.1:{free_port()}"],
+def collector(build, store, port):
+    with subprocess.Popen([build / "src/cmd/weir", "collect", "-s", store, "-l", f"Udp/127.0.0.1:{port}", "--http", f"127.0.0.1:{free_port()}"],
                           stderr=subprocess.PIPE, text=True) as p:  # fmt: skip
         try:
             for line in p.stderr:
@@ -60,11 +61,27 @@ def collector(build, store):
             p.wait(60)
 
 
+@contextlib.contextmanager
+def ingest(build, port, rate):
+    """So many records a second for as long as it lasts; 0: none."""
+    if not rate:
+        yield
+        return
+    with subprocess.Popen([build / "tests/bench/bench_send", str(port), str(rate), "86400"], stdout=subprocess.DEVNULL) as p:
+        try:
+            yield
+        finally:
+            p.terminate()
+
+
 def ask(base, words):
+    """Wall ms, CPU ms, records left out."""
     begin = time.monotonic()
     with urllib.request.urlopen(base + urllib.parse.urlencode(words), timeout=300) as answer:
-        answer.read()
-    return time.monotonic() - begin
+        octets = answer.read()
+    wall = 1000 * (time.monotonic() - begin)
+    found = json.loads(octets)
+    return wall, found["cpu_ms"], found.get("left_out", {}).get("records", 0)
 
 
 def main():
@@ -72,6 +89,7 @@ def main():
     parser.add_argument("build", type=Path)
     parser.add_argument("--records", type=int, default=10_000_000)
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rate", type=int, default=20000, help="records a second that come in meanwhile")
     parser.add_argument("--store", type=Path, help="a store that is there already")
     args = parser.parse_args()
     build = args.build.resolve()
@@ -82,12 +100,15 @@ def main():
         out = subprocess.run([build / "src/cmd/weir", "query", "-s", store, "-o", "csv", "--sql", "select max(epoch(flowStartMilliseconds))::bigint as n from flows"],
                              capture_output=True, text=True, check=True).stdout  # fmt: skip
         end = int(out.split()[1]) + 1
-        windows = {"the last hour": [("from", f"@{end - 3600}"), ("to", f"@{end}")], "all": [("from", f"@{end - 7 * 86400}"), ("to", f"@{end}")]}
-        with collector(build, store) as base:
+        windows = {"the last hour": [("from", f"@{end - 3600}"), ("to", f"@{end}")], "all": []}
+        port = free_port()
+        with collector(build, store, port) as base, ingest(build, port, args.rate):
             for what, window in windows.items():
                 for view, words in VIEWS.items():
-                    times = sorted(1000 * ask(base, window + words) for _ in range(args.rounds))
-                    print(f"{what:14} {view:9} median {times[len(times) // 2]:6.0f} ms   p95 {times[-(-len(times) * 95 // 100) - 1]:6.0f} ms", flush=True)
+                    rounds = [ask(base, window + words) for _ in range(args.rounds)]
+                    times, cpu, left = sorted(r[0] for r in rounds), sorted(r[1] for r in rounds), max(r[2] for r in rounds)
+                    print(f"{what:14} {view:9} median {times[len(times) // 2]:6.0f} ms   p95 {times[-(-len(times) * 95 // 100) - 1]:6.0f} ms   "
+                          f"CPU {cpu[len(cpu) // 2]:6.0f} ms" + (f"   {left} records left out, and said so" if left else ""), flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

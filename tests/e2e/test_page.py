@@ -8,6 +8,7 @@ import pathlib
 import random
 import re
 import shutil
+import socket
 import subprocess
 import time
 import urllib.parse
@@ -95,6 +96,37 @@ def check_ledger(folder, c, o, begin, end, window):
     exported = api(c, "export", format="csv", columns="src,dst", **window).decode()
     ledger = json.loads(next(line for line in exported.split("\r\n") if line.startswith("# ledger: ")).removeprefix("# ledger: "))["ledger"]
     lib.equal((ledger["seen"], ledger["terms"]["lost"]), (stored + o.lost, o.lost), "ledger in CSV")
+
+
+def test_a_collector_that_was_down_is_a_gap():
+    """An exporter goes on while its collector is down: those minutes are hatched, five silent ones are not."""
+    folder = need_browser()
+    with lib.Lab() as lab:
+        c = cl.Collector(lab, "--workers", 1)
+        o = page_lib.Overlay(c.port)
+        begin = int(time.time()) // 60 * 60 - 2400
+        parts = ((0, 10, False, False), (10, 18, True, False), (18, 28, False, False), (28, 33, False, True), (33, 40, False, False))
+        for first, end, down, silent in parts:
+            if down:
+                c.wait_messages(o.messages, 60)
+                c.stop()
+            elif o.lost and not silent and first == 18:
+                c = cl.Collector(lab, "--workers", 1, store=c.store, port=c.port)
+                sent = o.messages
+            o.templates(begin + first * 60) if not down else None
+            for second in range(begin + first * 60, begin + end * 60, 10):
+                if not silent:
+                    o.flows(o.busy(second, 12), second, lose=down)
+                if not down:
+                    o.beat(second)
+        c.wait_messages(o.messages - sent, 60)
+        found = look(folder, c, "ledger", window={"from": f"@{begin - 60}", "to": f"@{begin + 2400}"})
+        for view, figures in found["views"].items():
+            for f in figures:
+                lib.equal(f["ledger"]["lost"], o.lost, f"{view} {f['id']}: lost")
+        minutes = {(t // 1000 - begin) // 60 for t in found["hatched"]}
+        lib.check(set(range(11, 17)) <= minutes, f"not hatched: {sorted(set(range(11, 17)) - minutes)}")
+        lib.check(minutes <= set(range(9, 20)) | {40}, f"hatched without a loss: {sorted(minutes)}")
 
 
 def test_denied_with_the_rule_beside():
@@ -306,6 +338,20 @@ def test_each_kind_of_nothing_is_named():
         for name, found in seen.items():
             lib.equal(found["cause"], name, f"{name}: {found['text']}")
             lib.equal(len(found["commands"]), 1, f"{name}: one command")
+
+
+def test_who_leaves_frees_the_server():
+    """A question ends with its client."""
+    with lib.Lab() as lab:
+        c = cl.Collector(lab, "--workers", 1)
+
+        def active():
+            return json.loads(api(c, "status"))["queries_active"]
+
+        with socket.create_connection(("127.0.0.1", c.http)) as s:
+            s.sendall(f"GET /api/v1/live HTTP/1.1\r\nHost: 127.0.0.1:{c.http}\r\n\r\n".encode())
+            lib.wait_for("a question", lambda: active() == 1, 60)
+        lib.wait_for("its end", lambda: active() == 0, 60)
 
 
 def test_no_right_to_read():

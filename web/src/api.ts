@@ -27,6 +27,7 @@ export interface View {
   totals: Totals;
   ledger: Ledger;
   parts: Record<string, any>;
+  left_out?: { records: number; from: number; to: number };
   took_ms: number;
 }
 export interface Status {

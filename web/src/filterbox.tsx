@@ -101,6 +101,8 @@ export function FilterBox({ s }: { s: State }) {
     const value = `${text.slice(0, from.current)}${o.text} ${text.slice(caret)}`.replace(/ {2,}/g, " ");
     const next = from.current + o.text.length + 1;
     put(value);
+    putOpen(false); // until there are new offers: the next Enter applies, however quick it is
+    putAt(-1);
     requestAnimationFrame(() => {
       input.focus();
       input.setSelectionRange(next, next);

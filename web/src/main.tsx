@@ -74,6 +74,7 @@ function App() {
   const [turn, putTurn] = useState(0);
   const abort = useRef<AbortController>();
   const frozen = useRef(false);
+  const answered = useRef({ at: 0, took: 0 });
   const key = print({ ...s, m: s.view === "flows" ? "" : s.m });
   const tail = s.view === "flows" && s.live === "tail";
   const relative = !(s.from || s.to) && s.live !== "0" && !tail;
@@ -83,8 +84,8 @@ function App() {
     abort.current?.abort();
     const mine = (abort.current = new AbortController());
     putBusy(true);
-    get<View>("view", { filter: s.filter, ...windowWords(s), ...wanted(s) }, mine.signal).then(
-      (answer) => { putView(answer); putFault(null); putShownFor(s.view); },
+    get<View>("view", { filter: s.filter, whole: s.whole, ...windowWords(s), ...wanted(s) }, mine.signal).then(
+      (answer) => { answered.current = { at: Date.now(), took: answer.took_ms }; putView(answer); putFault(null); putShownFor(s.view); },
       (e) => { if (!mine.signal.aborted) putFault(e instanceof ApiError ? e : new ApiError({ kind: "network", text: "the collector does not answer" }, 0)); },
     ).finally(() => { if (abort.current === mine) putBusy(false); });
     get<Status>("status", {}, mine.signal).then(putStatus, () => {});
@@ -94,6 +95,7 @@ function App() {
     if (!relative) return;
     const t = setInterval(() => {
       frozen.current = !!document.querySelector("tr.selected, details.twin[open]") || document.hidden || !!document.querySelector(".plot:active, details.menu[open]");
+      if (Date.now() - answered.current.at < 10 * answered.current.took) return; // a wide window costs: not all of the time
       if (!frozen.current && !document.activeElement?.matches("[data-cell]")) putTurn((n) => n + 1);
     }, EVERY_MS);
     return () => clearInterval(t);
@@ -129,13 +131,14 @@ function App() {
         {st?.fault ? <p class="banner" role="alert"><b>The collector is not well:</b> {clean(st.fault)}</p> : null}
         {fault && !dead && !wrongFilter ? <p class="banner" role="alert"><b>No answer:</b> {clean(fault.message)}</p> : null}
         {wrongFilter && fault ? <p class="banner" role="alert"><b>The filter is not understood</b> at character {(fault.fault.at ?? 0) + 1}: {clean(fault.message)}</p> : null}
+        {ready && v.left_out ? <p class="banner note" role="status" data-left-out={v.left_out.records}><b>Not all of it is shown:</b> {v.left_out.records.toLocaleString("en-US")} records before {when(v.left_out.to)} are left out; what is here is whole from then on. <button type="button" onClick={() => set({ whole: "1" })}>Read all of them</button></p> : null}
         {dead ? <Empty cause={dead} /> : null}
         {nothing ? <Empty cause={nothing} /> : null}
         {!dead && (ready || tail) && (v || tail) ? <div class={`body ${s.view}${busy ? " busy" : ""}`}><Body v={v!} s={s} st={st} /></div> : null}
         {!v && !fault && !tail ? <p class="muted wait">…</p> : null}
       </main>
       <footer>
-        {v ? <>answered in {v.took_ms} ms from {Number(v.ledger.coverage.records) + Number(v.ledger.coverage.tail_records)} records · </> : null}
+        {v ? <>answered in {v.took_ms} ms from {(Number(v.ledger.coverage.records) + Number(v.ledger.coverage.tail_records)).toLocaleString("en-US")} records · </> : null}
         {st ? <>weir {clean(st.version)}{st.lag_s ? ` · the loader is ${duration(st.lag_s * 1000)} behind` : ""} · </> : null}times are UTC
       </footer>
     </>

@@ -17,9 +17,10 @@ export interface State {
   up: string; // "1": smallest first
   page: string;
   live: string; // "0": holds still; in Flows "tail": live tail
+  whole: string; // "1": read all of a window, however long it takes
 }
 
-export const usual: State = { view: "now", filter: "", last: "1h", from: "", to: "", by: "dir", m: "octets", order: "time", up: "", page: "", live: "" };
+export const usual: State = { view: "now", filter: "", last: "1h", from: "", to: "", by: "dir", m: "octets", order: "time", up: "", page: "", live: "", whole: "" };
 
 export function parse(search: string): State {
   const q = new URLSearchParams(search);
@@ -51,6 +52,7 @@ export function set(change: Partial<State>, replace = false) {
   const next = { ...current, ...change };
   if (print(next) === print(current)) return;
   if (!("page" in change)) next.page = "";
+  if ("last" in change || "from" in change || "view" in change) next.whole = change.whole ?? "";
   current = next;
   if (replace) history.replaceState(null, "", print(next));
   else history.pushState(null, "", print(next));

@@ -38,7 +38,9 @@ static void test_sql(void **state)
 		 "flows FROM flows GROUP BY "
 		 "ALL ORDER BY k1, k0"},
 		{"port", true, ORDER_PACKETS, -1, 0, 0, NULL,
-		 "SELECT least(\"sourceTransportPort\", \"destinationTransportPort\") AS k0, "
+		 "SELECT CASE WHEN \"sourceTransportPort\" <= \"destinationTransportPort\" OR "
+		 "\"destinationTransportPort\" IS NULL THEN \"sourceTransportPort\" ELSE "
+		 "\"destinationTransportPort\" END AS k0, "
 		 "sum(\"octetDeltaCount\") AS octets, "
 		 "sum(\"packetDeltaCount\") AS packets, count(*) AS flows FROM flows GROUP BY ALL ORDER BY "
 		 "packets DESC NULLS "
