@@ -305,10 +305,15 @@ static enum status attach(struct reply *r, struct error *err)
 				       err);
 	if (s == OK && !views)
 		s = store_attach_ledger(r->store, connection, err);
-	return s == OK ? engine_settle(&r->engine,
-				       r->coverage.records + r->coverage.tail_records >= MANY_RECORDS, !whole,
-				       err)
-		       : s;
+	return s;
+}
+
+static enum status settle(struct reply *r, struct error *err)
+{
+	const bool whole = strcmp(r->question->path, "export") == 0;
+
+	return engine_settle(&r->engine, r->coverage.records + r->coverage.tail_records >= MANY_RECORDS,
+			     !whole, err);
 }
 
 static void close_window(struct reply *r)
@@ -362,11 +367,13 @@ enum status reply_open(struct reply *r, const struct question *q, const char *st
 		s = attach(r, err);
 	if (s != OK)
 		return s;
-	r->schema = store_columns(r->store);
 	close_window(r);
 	if (strcmp(q->path, "export") != 0)
 		shorten_window(r);
-	return OK;
+	if (r->left_out) /* anew, without the partitions that are before it */
+		s = attach(r, err);
+	r->schema = store_columns(r->store);
+	return s == OK ? settle(r, err) : s;
 }
 
 void reply_close(struct reply *r)
