@@ -40,6 +40,14 @@ struct invocation {
 int command_next(struct invocation *invocation, const char **value);
 const char *command_operand(struct invocation *invocation);
 
+/* For commands whose operands are the words of one text, as a filter is, with options between them in any
+ * order: take() gets each option's value, *words the operands with a space between them (malloc; NULL: none).
+ * take() answers false when the value is wrong, and says in *expected what is right. 0, or the status to end
+ * with. */
+int command_read_words(struct invocation *invocation,
+		       bool (*take)(void *to, int option, const char *value, const char **expected), void *to,
+		       char **words);
+
 /* Say on standard error what is wrong and how to get help; answers EXIT_WRONG_USAGE. */
 int command_usage_error(const struct invocation *invocation, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));

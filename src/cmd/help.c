@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void print_help(const struct command *c)
@@ -107,4 +108,40 @@ int command_next(struct invocation *v, const char **value)
 const char *command_operand(struct invocation *v)
 {
 	return v->next < v->argc ? v->argv[v->next++] : NULL;
+}
+
+static bool add_word(char **words, const char *word)
+{
+	char *joined = NULL;
+
+	if (asprintf(&joined, "%s%s%s", *words ? *words : "", *words ? " " : "", word) < 0)
+		return false;
+	free(*words);
+	*words = joined;
+	return true;
+}
+
+int command_read_words(struct invocation *v,
+		       bool (*take)(void *to, int option, const char *value, const char **expected), void *to,
+		       char **words)
+{
+	const char *value, *expected = "";
+
+	for (bool options_end = false;;) {
+		const int option = options_end ? -1 : command_next(v, &value);
+
+		if (option == -2)
+			return EXIT_WRONG_USAGE;
+		if (option == -1) {
+			options_end = options_end || (v->next > 1 && strcmp(v->argv[v->next - 1], "--") == 0);
+			value = command_operand(v);
+			if (!value)
+				return 0;
+			if (!add_word(words, value))
+				return EXIT_RUN_FAILED;
+		} else if (!take(to, option, value, &expected)) {
+			return command_usage_error(v, "--%s '%s': %s expected",
+						   v->command->options[option].name, value, expected);
+		}
+	}
 }

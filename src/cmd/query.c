@@ -80,12 +80,13 @@ static bool read_order(uint8_t *out, const char *text)
 }
 
 /* The option's value into the request. False: it is wrong, and *expected says what is right. */
-static bool take_option(struct request *r, enum option option, const char *value, const char **expected)
+static bool take_option(void *to, int option, const char *value, const char **expected)
 {
+	struct request *r = to;
 	struct ask *ask = &r->query.ask;
 	int64_t ms;
 
-	switch (option) {
+	switch ((enum option)option) {
 	case STORE: r->query.store = value; return true;
 	case BY: r->by = value; return true;
 	case COLUMNS: r->columns = value; return true;
@@ -136,18 +137,6 @@ static void print_words(void)
 		printf("  %-30s  %s\n", left, words[i].help);
 	}
 	printf("\nEvery name of an element is a word too: sourceTransportPort in {80, 443}\n");
-}
-
-/* One more piece of the filter: the shell may have taken it apart. False: no memory. */
-static bool join(char **filter, const char *word)
-{
-	char *joined = NULL;
-
-	if (asprintf(&joined, "%s%s%s", *filter ? *filter : "", *filter ? " " : "", word) < 0)
-		return false;
-	free(*filter);
-	*filter = joined;
-	return true;
 }
 
 /* What does not go together. NULL: all is well. */
@@ -210,36 +199,12 @@ static int ask_store(struct invocation *v, struct request *r, const char *text)
 	return status;
 }
 
-/* Options and pieces of the filter, in any order. 0, or the status to end with. */
-static int read_words(struct invocation *v, struct request *r, char **filter)
-{
-	const char *value, *expected = "";
-
-	for (bool options_end = false;;) {
-		const int option = options_end ? -1 : command_next(v, &value);
-
-		if (option == -2)
-			return EXIT_WRONG_USAGE;
-		if (option == -1) {
-			options_end = options_end || (v->next > 1 && strcmp(v->argv[v->next - 1], "--") == 0);
-			value = command_operand(v);
-			if (!value)
-				return 0;
-			if (!join(filter, value))
-				return EXIT_RUN_FAILED;
-		} else if (!take_option(r, (enum option)option, value, &expected)) {
-			return command_usage_error(v, "--%s '%s': %s expected", options[option].name, value,
-						   expected);
-		}
-	}
-}
-
 static int run(struct invocation *invocation)
 {
 	struct request r = {.query = {.store = "/var/lib/weir", .show = &show_table},
 			    .now_ms = wall_ms(wall_now())};
 	auto_free char *filter = NULL;
-	const int wrong_words = read_words(invocation, &r, &filter);
+	const int wrong_words = command_read_words(invocation, take_option, &r, &filter);
 
 	if (wrong_words)
 		return wrong_words;

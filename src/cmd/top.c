@@ -259,21 +259,12 @@ static int check(struct invocation *v, const struct top *t)
 	return 0;
 }
 
-static bool join(char **filter, const char *word)
-{
-	char *joined = NULL;
-
-	if (asprintf(&joined, "%s%s%s", *filter ? *filter : "", *filter ? " " : "", word) < 0)
-		return false;
-	free(*filter);
-	*filter = joined;
-	return true;
-}
-
 /* The option's value. False: it is wrong, and *expected says what is right. */
-static bool take_option(struct top *t, enum option option, const char *value, const char **expected)
+static bool take_option(void *to, int option, const char *value, const char **expected)
 {
-	switch (option) {
+	struct top *t = to;
+
+	switch ((enum option)option) {
 	case STORE: t->screen.store = value; return true;
 	case LAST:
 		*expected = "a duration with its unit, as 30s, 5m, 1h, 7d,";
@@ -287,30 +278,6 @@ static bool take_option(struct top *t, enum option option, const char *value, co
 	return false;
 }
 
-/* Options and pieces of the filter, in any order. 0, or the status to end with. */
-static int read_words(struct invocation *v, struct top *t, char **filter)
-{
-	const char *value, *expected = "";
-
-	for (bool options_end = false;;) {
-		const int option = options_end ? -1 : command_next(v, &value);
-
-		if (option == -2)
-			return EXIT_WRONG_USAGE;
-		if (option == -1) {
-			options_end = options_end || (v->next > 1 && strcmp(v->argv[v->next - 1], "--") == 0);
-			value = command_operand(v);
-			if (!value)
-				return 0;
-			if (!join(filter, value))
-				return EXIT_RUN_FAILED;
-		} else if (!take_option(t, (enum option)option, value, &expected)) {
-			return command_usage_error(v, "--%s '%s': %s expected", options[option].name, value,
-						   expected);
-		}
-	}
-}
-
 static int run(struct invocation *v)
 {
 	struct top t = {.screen = {.store = "/var/lib/weir", .span_ms = 5 * MINUTE_MS},
@@ -319,7 +286,7 @@ static int run(struct invocation *v)
 	int status;
 
 	setlocale(LC_CTYPE, "");
-	status = read_words(v, &t, &filter);
+	status = command_read_words(v, take_option, &t, &filter);
 	if (status)
 		return status;
 	t.screen.filter = filter ? filter : "";
