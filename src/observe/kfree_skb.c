@@ -72,7 +72,7 @@ static void add(struct kfree_skb *s, const struct drop_event *e)
 		.point = (uint16_t)point,
 		.gso_size = e->gso_size,
 		.link = LINK_IP,
-		.direction = direction,
+		.direction = (uint8_t)direction,
 		.denial = denial_table_add(&s->points->denials, reason->reason, reason->kind, reason->rule),
 	};
 	s->counted.octets += batch->packet[batch->count].length;

@@ -157,7 +157,7 @@ static bool make_packet(struct nflog *s, const struct logged *f, int64_t now, in
 		.time = {frame_time(f, now, to_wall)},
 		.point = (uint16_t)point,
 		.link = LINK_IP,
-		.direction = direction,
+		.direction = (uint8_t)direction,
 		.denial = denial,
 	};
 	return true;

@@ -143,7 +143,7 @@ static void add_refused(struct nft_trace *s, const struct nft_event *e, struct p
 		.time = {now},
 		.point = (uint16_t)point,
 		.link = LINK_IP,
-		.direction = direction,
+		.direction = (uint8_t)direction,
 		.denial =
 			denial_table_add(&s->points->denials, REASON_DROPPED, CLASS_OTHER, r ? r->text : ""),
 	};
