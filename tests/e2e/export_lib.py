@@ -169,3 +169,11 @@ class TcpSink:
 
     def ports(self):
         return ports_of(self.flows())
+
+
+def refuse_udp(ns):
+    """A rule that refuses UDP to port 2000 and tells NFLOG group 5 of it: rule "no"."""
+    status, _, said = ns.run("nft", "add table inet t; add chain inet t in { type filter hook input priority 0; }", expected=None)
+    if status:
+        raise lib.Skip(f"no nftables: {said}")
+    ns.run("nft", 'add rule inet t in udp dport 2000 log prefix "acl:no" group 5 drop')
