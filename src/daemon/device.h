@@ -107,7 +107,8 @@ void device_reload(struct device *device);
 /* What differs between settings of one device and its log; between device.c and reload.c. */
 void device_prepare_settings(struct settings *settings, const struct logger *log);
 
-/* The meter is number 0, or they are those of the shards, while none of these runs. NULL: there are no more. */
+/* The meter is number 0, or they are those of the shards, while none of these runs. NULL: there are no more.
+ */
 struct meter *device_meter(const struct device *device, uint32_t number);
 
 /* Counters of the meter, or of all of them; of a source, or zero when there is none. */

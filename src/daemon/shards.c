@@ -147,8 +147,8 @@ static uint32_t exporters(const struct device *device)
 	return n;
 }
 
-/* The reader of a file runs ahead of the exporters with what it finds; live, nothing is found while one of them
- * runs. */
+/* The reader of a file runs ahead of the exporters with what it finds; live, nothing is found while one of
+ * them runs. */
 static enum status find_points(struct shards *all, struct error *err)
 {
 	struct device *device = all->device;

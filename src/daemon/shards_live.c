@@ -1,8 +1,9 @@
 /* shards_live.c: live interfaces through several meters.
  *
- * Each thread reads the lane that has what is its own (observe/lanes.h), meters it and encodes its records; it
- * shares nothing with another one but `pause`, which is only read. All that is neither packet nor record is
- * done by the thread that exports, while the others rest: interfaces that come and go, counters, settings. */
+ * Each thread reads the lane that has what is its own (observe/lanes.h), meters it and encodes its records;
+ * it shares nothing with another one but `pause`, which is only read. All that is neither packet nor record
+ * is done by the thread that exports, while the others rest: interfaces that come and go, counters, settings.
+ */
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -37,7 +38,8 @@ static void leave_foreign(struct shard *s, struct packet_batch *batch)
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < batch->count; i++) {
-		if (unlikely(share_way_of(&batch->packet[i]) == SHARE_WALK) && !is_own(s, &batch->packet[i])) {
+		if (unlikely(share_way_of(&batch->packet[i]) == SHARE_WALK) &&
+		    !is_own(s, &batch->packet[i])) {
 			s->foreign_packets++;
 			s->foreign_octets += batch->packet[i].length;
 			continue;
@@ -274,7 +276,8 @@ void shards_end_live(struct shards *all)
 	pthread_cond_broadcast(&all->work);
 	pthread_mutex_unlock(&all->lock);
 	for (uint32_t i = 0; i < all->count; i++)
-		for (uint32_t n = 0; n < LAST_BATCHES && all->shard[i]->batch && read_batch(all->shard[i]); n++)
+		for (uint32_t n = 0; n < LAST_BATCHES && all->shard[i]->batch && read_batch(all->shard[i]);
+		     n++)
 			;
 	for (uint32_t i = 0; i < all->count; i++)
 		meter_flush(all->shard[i]->meter);

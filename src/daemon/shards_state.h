@@ -33,7 +33,7 @@ struct shard {
 	/* Live. */
 	struct packet_source *lane; /* borrowed */
 	struct packet_batch *batch;
-	int64_t due_ns; /* then it looks at the clock */
+	int64_t due_ns;                           /* then it looks at the clock */
 	uint64_t foreign_packets, foreign_octets; /* read, and left to another one */
 	/* Under the lock of all. */
 	uint64_t counted; /* stretches */
@@ -57,8 +57,8 @@ struct slot {
 /* What a thread waits for. */
 struct shards {
 	struct device *device;
-	struct point_table *points; /* as the reader of a file has them, or those of the device; the meters read
-				       it, too */
+	struct point_table *points; /* as the reader of a file has them, or those of the device; the meters
+				       read it, too */
 	uint32_t count, exporter_count;
 	struct shard *shard[SHARD_MAX];
 
@@ -88,7 +88,8 @@ struct shards {
 	bool over;
 };
 
-/* A thread for each, that gets the shard. ERR_SYSTEM, and all that were started are told that it has ended. */
+/* A thread for each, that gets the shard. ERR_SYSTEM, and all that were started are told that it has ended.
+ */
 MUST_CHECK enum status shards_start_threads(struct shards *shards, void *(*run)(void *), struct error *err);
 void shards_join(struct shards *shards);
 

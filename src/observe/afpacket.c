@@ -149,8 +149,7 @@ static bool make_lanes(struct afpacket *a, uint32_t count)
 {
 	a->lane = aligned_alloc(_Alignof(struct lane), count * sizeof *a->lane);
 	for (uint32_t i = 0; i < count && a->lane; i++)
-		a->lane[i] =
-			(struct lane){.base.type = &lane_source, .watcher = &a->watcher, .number = i};
+		a->lane[i] = (struct lane){.base.type = &lane_source, .watcher = &a->watcher, .number = i};
 	return a->lane != NULL;
 }
 

@@ -26,8 +26,8 @@ static void emit(struct program *p, uint16_t code, uint32_t k)
 
 static void jump(struct program *p, uint16_t test, uint32_t k, enum place yes, enum place no)
 {
-	p->code[p->count++] =
-		(struct sock_filter){.code = BPF_JMP | test | BPF_K, .jt = (uint8_t)yes, .jf = (uint8_t)no, .k = k};
+	p->code[p->count++] = (struct sock_filter){
+		.code = BPF_JMP | test | BPF_K, .jt = (uint8_t)yes, .jf = (uint8_t)no, .k = k};
 }
 
 static void here(struct program *p, enum place place)

@@ -1,9 +1,9 @@
 /* share.h: which of several rings of one interface gets a frame, as a packet filter for the kernel.
  *
- * Each ring has its own filter, so a ring that comes later, or goes, moves no frame from one to another (as it
- * does in a PACKET_FANOUT group, where the kernel counts who is there). The filter reads the frame as a ring
- * shows it. What two addresses send each other, fragments and extension headers or not, goes to one ring:
- * that of the fold of both, as meter/shard.h says it. */
+ * Each ring has its own filter, so a ring that comes later, or goes, moves no frame from one to another (as
+ * it does in a PACKET_FANOUT group, where the kernel counts who is there). The filter reads the frame as a
+ * ring shows it. What two addresses send each other, fragments and extension headers or not, goes to one
+ * ring: that of the fold of both, as meter/shard.h says it. */
 #pragma once
 
 #include <linux/filter.h>
@@ -21,7 +21,8 @@ struct share {
 
 /* How the frame of an interface (LINK_IP or LINK_ETHERNET) finds its ring. */
 enum share_way {
-	SHARE_ADDRESSES, /* by the addresses of the IP header that it begins with, or has right behind Ethernet's */
+	SHARE_ADDRESSES, /* by the addresses of the IP header that it begins with, or has right behind
+			    Ethernet's */
 	SHARE_FIRST,     /* no flow can be in it: number 0 */
 	SHARE_WALK       /* tags, labels or a tunnel: every ring gets it, and who decodes finds whose it is */
 };
@@ -46,7 +47,8 @@ static inline enum share_way share_way_of(const struct packet *packet)
 	case 0x8847: /* MPLS */
 	case 0x8848:
 	case 0x8864: /* PPPoE */ return SHARE_WALK;
-	default: return get_be16(packet->data + HEADER - 2) <= LENGTH_MAX ? SHARE_WALK : SHARE_FIRST; /* LLC */
+	default:
+		return get_be16(packet->data + HEADER - 2) <= LENGTH_MAX ? SHARE_WALK : SHARE_FIRST; /* LLC */
 	}
 }
 

@@ -117,7 +117,8 @@ static void begin_watch(struct watcher *s, const struct interface *link)
 		return;
 	}
 	s->watch[s->watches++] = w;
-	watch_open_rings_or_wait(s, w, true); /* first, so that who reads the line below can rely on the ring */
+	watch_open_rings_or_wait(s, w,
+				 true); /* first, so that who reads the line below can rely on the ring */
 	log_info(s->log, "interface %s: %s, index %u, %s", link->name, interface_description(link),
 		 link->ifindex, link->up ? "up" : "down");
 }

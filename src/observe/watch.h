@@ -22,8 +22,8 @@ struct watch {
 	uint32_t point;
 	struct packet_ring ring;     /* of lane 0. fd -1: could not be opened, try again */
 	struct packet_ring *further; /* of lanes 1 and up: open when that of lane 0 is */
-	bool told_up;            /* the point is up in the table, packets are read */
-	bool was_up;             /* may have packets that were not read yet */
+	bool told_up;                /* the point is up in the table, packets are read */
+	bool was_up;                 /* may have packets that were not read yet */
 	bool gone;
 	bool renamed;   /* link.name is the name of its next point */
 	int64_t due_ns; /* draining: no longer than this; no ring: try again then; INT64_MAX: neither */
@@ -46,9 +46,9 @@ struct watcher {
 	int timer;
 	int64_t timer_due_ns;
 	uint32_t watches;
-	struct watch *watch[WATCH_MAX]; /* oldest first */
+	struct watch *watch[WATCH_MAX];   /* oldest first */
 	struct source_statistics counted; /* but for what lanes count */
-	enum status open_status; /* while opening: the first thing that went wrong */
+	enum status open_status;          /* while opening: the first thing that went wrong */
 	struct error open_error;
 	bool opening, told_full, told_segments;
 };

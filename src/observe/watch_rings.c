@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 
+#include "observe/overlays.h"
 #include "observe/share.h"
 
 #define RETRY_NS (1 * NS_PER_S)
