@@ -106,7 +106,7 @@ static void choose_shards(struct settings *s, const struct logger *log)
 	else if (s->nflog_count || s->trace_rules || s->drop_reasons || s->peer_check)
 		reason = "refused frames are told of";
 	else if (!s->exporter.packet_time && s->capture != CAPTURE_RING)
-		reason = "Capture is ebpf";
+		reason = "Capture is not ring";
 	if (!reason)
 		return;
 	log_warn(log, "Shards is 1, because %s", reason);

@@ -353,7 +353,7 @@ def test_what_is_one_meter():
                 ({"Selection": ["Count/1/2"]}, "packets are selected"),
                 ({"RecordSelection": ["Count/1/2"]}, "records are selected"),
                 ({"NflogGroups": [5]}, "refused frames are told of"),
-                ({"Capture": "ebpf"}, "Capture is ebpf"),
+                ({"Capture": "ebpf"}, "Capture is not ring"),
             ):
                 settings = {"Shards": 2, "ObservationPoints": ["tun0"], **properties}
                 profile = lab.write("one.json", json.dumps({"FlowMetadata": settings}))
