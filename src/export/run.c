@@ -10,9 +10,23 @@ struct bundle {
 	uint16_t next;       /* the first record behind them */
 };
 
-bool run_is_due(const struct session *s, const struct session_context *context)
+bool run_is_due(const struct session *s, const struct session_context *context, bool last)
 {
-	return s->run && (s->run->left || ring_head(context->ring) - s->taken_to >= RUN_LEAST);
+	if (!s->run || s->run->left)
+		return s->run;
+	return (context->options.packet_time || !last) && ring_head(context->ring) - s->taken_to >= RUN_LEAST;
+}
+
+bool run_is_early(const struct session *s)
+{
+	return s->run->pause_until && mono_now().ns < s->run->pause_until;
+}
+
+static uint32_t most_messages(const struct session *s, const struct session_context *context)
+{
+	const uint32_t most = s->transport->type->many(s->transport);
+
+	return context->options.packet_time || most < RUN_LIVE ? most : RUN_LIVE;
 }
 
 static void add(struct run *run, uint16_t index, const struct ring_view *v, uint64_t position)
@@ -73,7 +87,7 @@ static struct bundle build(struct session *s, const struct session_context *cont
 {
 	const struct transport_type *type = s->transport->type;
 	const size_t limit = type->message_limit(s->transport);
-	const uint32_t most = type->many(s->transport);
+	const uint32_t most = most_messages(s, context);
 	struct run *run = s->run;
 	struct bundle b = {0};
 
@@ -156,7 +170,11 @@ enum status run_send(struct session *s, const struct session_context *context, s
 		return AGAIN;
 	switch (b.messages > 1 ? type->send_many(s->transport, all, b.each, &err)
 			       : type->send(s->transport, all, &err)) {
-	case OK: count_sent(s, &b); break;
+	case OK:
+		count_sent(s, &b);
+		if (!context->options.packet_time)
+			s->run->pause_until = mono_now().ns + RUN_LIVE_NS * b.messages;
+		break;
 	case AGAIN: return AGAIN;
 	case ERR_UNSUPPORTED: return OK; /* from now on one by one */
 	case ERR_LIMIT: /* the same records in smaller messages, if they may not be as long */

@@ -383,7 +383,9 @@ enum turn session_turn(struct session *s, const struct session_context *context,
 		}
 		if (!last && (s->group.returning || t.now.ns < s->group.trial_until))
 			return TURN_BLOCKED;
-		if (run_is_due(s, context)) {
+		if (run_is_due(s, context, last)) {
+			if (!last && run_is_early(s))
+				return TURN_MORE;
 			uint32_t messages = 0;
 			const enum status many = run_send(s, context, t, &messages);
 
