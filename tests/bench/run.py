@@ -26,8 +26,10 @@ ratio: times as fast as softflowd with the same capture in the same run.
 import argparse
 import ctypes
 import json
+import math
 import os
 import re
+import resource
 import shutil
 import signal
 import statistics
@@ -40,6 +42,7 @@ from pathlib import Path
 CAPTURES = {"A": (10_000_000, 100_000), "B": (10_000_000, 1_000_000), "C": (5_000_000, 5_000_000)}
 SMALL = (1_000, 200)
 SLICE = {"pmacctd": 10}  # of packets and flows, one in so many
+PATIENCE = 6  # times the CPU seconds: so long on the wall
 TWICE = 1000  # packets: pmacctd counts some of its last buffer twice when the file ends
 GOALS = {"A": 15, "B": 10, "C": 4}  # million packets a CPU second
 LONG = 2_000_000  # seconds; no flow of a peer ends by time
@@ -124,7 +127,7 @@ def adopt_orphans():
 
 
 class Limit:
-    """Ends a program, and what it has started, that takes longer than so many seconds."""
+    """Ends a program, and what it has started, after so many seconds on the wall: one that waits for ever."""
 
     def __init__(self, seconds, process, sink):
         self.passed = False
@@ -173,6 +176,12 @@ def other_children(sink):
     return [pid for pid in listed if int(pid) != sink.process.pid]
 
 
+def bound_to(seconds):
+    """What a new process does first: it gets so many seconds of CPU time, however busy the machine is."""
+    bound = math.ceil(seconds)
+    return lambda: resource.setrlimit(resource.RLIMIT_CPU, (bound, bound + 1))
+
+
 def measure(build, label, capture, flows, limit):
     """((user s, system s, resident MiB), sums, whether it ended by itself) of one run."""
     sink = Sink(build)
@@ -181,18 +190,19 @@ def measure(build, label, capture, flows, limit):
     log = capture.with_suffix(".log")
     with open(capture, "rb") as source, open(log, "wb") as said:
         stdin = source if label == "fprobe" else subprocess.DEVNULL
-        process = subprocess.Popen(command, stdin=stdin, stdout=said, stderr=said)
-        watched = Limit(limit, process, sink)
+        process = subprocess.Popen(command, stdin=stdin, stdout=said, stderr=said, preexec_fn=bound_to(limit))
+        watched = Limit(limit * PATIENCE, process, sink)
         used = wait_for_all(process, sink)
         watched.stop()
+    ended = not watched.passed and process.returncode not in (-signal.SIGXCPU, -signal.SIGKILL)
     sums = sink.sums()
     if label == "nfpcapd":
         sums = sums_of_files(capture)
-    if process.returncode and not watched.passed:
+    if process.returncode and ended:
         text = log.read_text(encoding="utf-8", errors="replace")[-2000:]
         print(f"{' '.join(command)}: exit status {process.returncode}\n{text}", file=sys.stderr)
         sums = dict.fromkeys(sums, 0)
-    return used, sums, not watched.passed
+    return used, sums, ended
 
 
 def generate(build, name, packets, flows, folder, seconds=60):
@@ -244,7 +254,7 @@ class Program:
         if ended and not wrong:
             rows.append((*used, sums["flows"]))
             return True
-        self.why_not = "wrong counts" if ended else f"did not end within {limit:g} s"
+        self.why_not = "wrong counts" if ended else f"no end in {limit:g} s"
         print(f"{self.name} {self.label} ({true['packets']} packets): {', '.join(wrong) or self.why_not}: not counted", file=sys.stderr)
         return False
 
@@ -369,7 +379,7 @@ def main():
     parser.add_argument("--packets", type=int)
     parser.add_argument("--flows", type=int)
     parser.add_argument("--only", choices=CAPTURES)
-    parser.add_argument("--limit", type=float, default=60, help="seconds of one run of one program")
+    parser.add_argument("--limit", type=float, default=45, help="CPU seconds of one run of one program")
     parser.add_argument("--programs", help="only these, with commas: weir,softflowd")
     parser.add_argument("--shards", help="so many meters side by side against the first number: 1,2")
     parser.add_argument("--seconds", type=int, default=60, help="with --shards: packet time of the capture")
