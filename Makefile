@@ -33,6 +33,7 @@ bench:
 	meson setup build-bench --buildtype=release 2>/dev/null || meson configure build-bench --buildtype=release
 	ninja -C build-bench
 	tests/bench/run.py build-bench
+	build-bench/tests/bench/bench_meter open 10000000 100000 1000000 10000000
 	tests/bench/run.py build-bench --shards 1,2
 	tests/bench/collect.py build-bench
 	tests/bench/denied.py build-bench
