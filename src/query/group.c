@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 
-#include "query/engine.h"
+#include "query/conveyor.h"
 
 __extension__ typedef unsigned __int128 uint128;
 
@@ -506,29 +506,23 @@ static enum status shape_of(struct groups **out, duckdb_result *result)
 	return groups_new(out, result, &shape);
 }
 
+static enum status take_chunk(void *arg, duckdb_data_chunk chunk)
+{
+	return groups_take(arg, chunk, NULL);
+}
+
 enum status groups_collect(struct groups **out, duckdb_result *result, const atomic_bool *stop,
 			   struct error *err)
 {
 	struct groups *g = NULL;
 	enum status s = shape_of(&g, result);
-	duckdb_data_chunk chunk;
 
 	*out = NULL;
-	while (s == OK && !(stop && atomic_load(stop)) && (chunk = duckdb_fetch_chunk(*result))) {
-		const idx_t rows = duckdb_data_chunk_get_size(chunk);
-
-		if (rows)
-			s = groups_take(g, chunk, NULL);
-		duckdb_destroy_data_chunk(&chunk);
-		if (rows == 0)
-			break;
-	}
-	const char *why = s == OK ? duckdb_result_error(result) : NULL;
-	if (why && *why)
-		s = engine_error(err, why);
-	else if (s == OK && stop && atomic_load(stop))
+	if (s == OK)
+		s = conveyor_run(result, take_chunk, g, stop, err);
+	if (s == OK && stop && atomic_load(stop))
 		s = error_set(err, ERR_SYSTEM, "interrupted");
-	else if (s != OK)
+	else if (s != OK && s != ERR_SYSTEM)
 		(void)error_set(err, s, "the groups do not fit into memory");
 	if (s == OK)
 		*out = g;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "query/conveyor.h"
 #include "query/cube.h"
 
 enum { TALLIES_OCTETS = 768 << 20 }; /* all of them together */
@@ -272,8 +273,10 @@ static void add_totals(struct pass *p, duckdb_data_chunk chunk)
 	t->flows += rows;
 }
 
-static void take(struct pass *p, duckdb_data_chunk chunk)
+static enum status take(void *arg, duckdb_data_chunk chunk)
 {
+	struct pass *p = arg;
+
 	add_totals(p, chunk);
 	for (unsigned i = 0; i < p->tally_count; i++) {
 		struct tally *t = &p->tallies[i];
@@ -287,21 +290,24 @@ static void take(struct pass *p, duckdb_data_chunk chunk)
 		cube_take(p->cubes[i], p, chunk, p->column_count);
 	for (unsigned i = 0; i < p->edge_count; i++)
 		edge_take(&p->edges[i], chunk);
+	return OK;
 }
 
-static void take_again(struct pass *p, duckdb_data_chunk chunk)
+static enum status take_again(void *arg, duckdb_data_chunk chunk)
 {
+	struct pass *p = arg;
+
 	for (unsigned i = 0; i < p->pick_count; i++)
 		if (p->picks[i].groups)
 			groups_find(p->picks[i].groups, chunk, p->picks[i].rows);
 	for (unsigned i = 0; i < p->cube_count; i++)
 		if (p->cubes[i]->state == CUBE_AGAIN)
 			cube_take_again(p->cubes[i], p, chunk, p->column_count);
+	return OK;
 }
 
 static enum status read_all(struct pass *p, bool first, struct error *err)
 {
-	duckdb_data_chunk chunk;
 	duckdb_result result;
 	enum status s = open_records(p, &result, err);
 
@@ -309,17 +315,7 @@ static enum status read_all(struct pass *p, bool first, struct error *err)
 		return s;
 	for (unsigned i = 0; first && i < p->tally_count; i++)
 		open_tally(p, &p->tallies[i], &result);
-	while ((chunk = duckdb_fetch_chunk(result))) {
-		const idx_t rows = duckdb_data_chunk_get_size(chunk);
-
-		if (rows)
-			(first ? take : take_again)(p, chunk);
-		duckdb_destroy_data_chunk(&chunk);
-		if (rows == 0)
-			break;
-	}
-	const char *why = duckdb_result_error(&result);
-	s = why && *why ? engine_error(err, why) : OK;
+	s = conveyor_run(&result, first ? take : take_again, p, NULL, err);
 	duckdb_destroy_result(&result);
 	return s;
 }

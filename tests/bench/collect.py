@@ -5,8 +5,8 @@ collect.py BUILD [--rates R,…] [--seconds S] [--bisect N]
 
 14 elements, 57 octets a record, 24 records a message of 1388 octets, one exporter. A rate holds when less than 0.1 % of
 what was sent is missing from what the program took in; the highest such rate is then looked for between the last that
-held and the first that did not. Both programs ask for a receive buffer of 16 MiB and get it. CPU seconds are user and system time per million records: for
-weir the receiver (with the journal) and the loader (decode, ledger, Parquet) are processes of their own.
+held and the first that did not. Both programs ask for a receive buffer of 16 MiB and get it. CPU seconds are user and
+system time per million records, from the first datagram on, without the start of the program: for weir the receiver (with the journal) and the loader (decode, ledger, Parquet) are processes of their own.
 """
 
 import argparse
@@ -76,11 +76,12 @@ def weir(build, folder, rate, seconds):
                 break
             except OSError:
                 time.sleep(0.05)
+        begun = cpu_of(p.pid)
         sent, took = send(build, port, rate, seconds)
         time.sleep(1.2)
         text = get()
         received = metric(text, "weir_journal_messages_total")
-        receive_cpu = cpu_of(p.pid)
+        receive_cpu = cpu_of(p.pid) - begun
         while metric(text, "weir_process_read_messages_total", "loader") < received:
             time.sleep(0.1)
             text = get()
@@ -106,9 +107,10 @@ def nfcapd(build, folder, rate, seconds):
     argv = ["nfcapd", "-w", folder, "-b", "127.0.0.1", "-p", str(port), "-t", "3600", "-B", str(BUFFER), "-y"]
     with subprocess.Popen([str(w) for w in argv], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as p:
         time.sleep(1.0)
+        begun = cpu_of(p.pid)
         sent, took = send(build, port, rate, seconds)
         time.sleep(1.5)
-        cpu, peak = cpu_of(p.pid), [resident(p.pid), 0.0]
+        cpu, peak = cpu_of(p.pid) - begun, [resident(p.pid), 0.0]
         p.terminate()
         p.wait(60)
     rows = octets = 0
