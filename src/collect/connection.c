@@ -418,7 +418,10 @@ enum status connections_open(struct listener **out, const struct listener_type *
 	if (setsockopt(l->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0 ||
 	    bind(l->fd, (const struct sockaddr *)address, length) < 0)
 		return error_errno(err, "cannot bind");
-	if (!channel->protocol) /* before listen: accepted ones have it from there */
+	/* Before listen: accepted ones have it from there. */
+	if (channel->prepare)
+		channel->prepare(l->fd);
+	else
 		setsockopt(l->fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
 	if (listen(l->fd, BACKLOG) < 0)
 		return error_errno(err, "cannot listen");
