@@ -86,6 +86,7 @@ static const struct channel_type sctp_channel = {
 	.transport = JOURNAL_SCTP,
 	.protocol = IPPROTO_SCTP,
 	.extra = sizeof(struct sctp_part),
+	.single = true,
 	.prepare = sctp_prepare,
 	.read = sctp_read,
 	.done = sctp_done,

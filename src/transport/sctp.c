@@ -44,8 +44,11 @@ enum {
 struct sctp_transport {
 	struct link link;
 	bool lost_all;         /* COMM_LOST: what fails from here on is not given up but sent again */
+	bool over;             /* … or SHUTDOWN is complete: no event follows those that wait */
 	bool peer_ended;       /* SHUTDOWN came: what is acknowledged from here on may be thrown away */
 	uint32_t lifetime_ms;  /* 0: none */
+	uint64_t sent_again;   /* chunks, at the last look */
+	uint64_t heard;        /* acknowledgements: behind so many the window is known again */
 	uint64_t read;         /* so much has been read for certain; of delivery.confirmed */
 	uint64_t first_failed; /* of those handed back when it broke; 0: none */
 	uint32_t lost_count;
@@ -92,6 +95,21 @@ static uint64_t waiting_there(const struct link *l, uint32_t chunk)
 	return l->largest_window - l->window + (l->window < chunk ? chunk : 0);
 }
 
+/* The kernel keeps the window as it was told, less what is under way; but after a timeout it adds what it
+ * sends again, until the next acknowledgement. */
+static bool window_is_told(struct sctp_transport *t)
+{
+	struct sctp_assoc_stats stats = {0};
+	socklen_t length = sizeof stats;
+
+	if (getsockopt(t->link.fd, IPPROTO_SCTP, SCTP_GET_ASSOC_STATS, &stats, &length) < 0)
+		return false;
+	if (stats.sas_rtxchunks != t->sent_again)
+		t->heard = stats.sas_isacks + 1;
+	t->sent_again = stats.sas_rtxchunks;
+	return stats.sas_isacks >= t->heard;
+}
+
 /* First what the kernel holds, then the window: what the window tells is of then or later. And the state last
  * of all: what was acknowledged while the association stood is not of a kernel that throws away. */
 static void sctp_count(struct link *l)
@@ -109,6 +127,8 @@ static void sctp_count(struct link *l)
 	const uint64_t held = memory[SK_MEMINFO_WMEM_QUEUED];
 	if (held < l->delivery.taken && l->delivery.taken - held > l->delivery.confirmed)
 		l->delivery.confirmed = l->delivery.taken - held;
+	if (!window_is_told(t))
+		return;
 	l->window = status.sstat_rwnd;
 	if (l->window > l->largest_window)
 		l->largest_window = l->window;
@@ -128,8 +148,9 @@ static void sctp_begin(struct link *l)
 {
 	struct sctp_transport *t = of_link(l);
 
-	t->lost_all = t->peer_ended = false;
+	t->lost_all = t->over = t->peer_ended = false;
 	t->read = t->first_failed = 0;
+	t->sent_again = t->heard = 0;
 	t->lost_count = 0;
 	t->marks = 0;
 	sctp_count(l); /* the whole window */
@@ -163,14 +184,20 @@ static void take_failed(struct sctp_transport *t, uint64_t number)
 	}
 }
 
+static void take_change(struct sctp_transport *t, uint16_t state)
+{
+	t->lost_all |= state == SCTP_COMM_LOST;
+	t->over |= state == SCTP_COMM_LOST || state == SCTP_SHUTDOWN_COMP;
+}
+
 static void take_event(struct sctp_transport *t, const union sctp_notification *n, size_t length)
 {
 	if (length < sizeof n->sn_header)
 		return;
 	switch (n->sn_header.sn_type) {
 	case SCTP_ASSOC_CHANGE:
-		t->lost_all |= length >= offsetof(struct sctp_assoc_change, sac_error) &&
-			       n->sn_assoc_change.sac_state == SCTP_COMM_LOST;
+		if (length >= offsetof(struct sctp_assoc_change, sac_error))
+			take_change(t, n->sn_assoc_change.sac_state);
 		break;
 	case SCTP_SHUTDOWN_EVENT:
 		t->peer_ended = true;
@@ -217,10 +244,11 @@ static void read_events(struct sctp_transport *t)
 		struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1};
 		const ssize_t n = recvmsg(t->link.fd, &m, MSG_DONTWAIT);
 
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
 		if (n <= 0) {
-			conclude(t, n < 0 ? errno : 0);
+			const bool none = n < 0 && (errno == EAGAIN || errno == EINTR);
+
+			if (t->over || !(none || t->peer_ended))
+				conclude(t, n < 0 && !none ? errno : 0);
 			return;
 		}
 		if (m.msg_flags & MSG_NOTIFICATION && !inside)

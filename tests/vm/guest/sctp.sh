@@ -4,6 +4,7 @@
 . /test/lib.sh
 records=${weir_records:-6000}
 kills=${weir_kills:-3}
+message=${weir_message:-1400} # octets; a record takes about 65
 [ -z "$weir_records" ] || PATIENCE=600
 
 must "namespaces and veth" join
@@ -27,10 +28,10 @@ counted() { # NAME: of the probe's last line
 stored() { # FIELD: n, d
 	sed -n 's/.*"'"$1"'":\([0-9]*\).*/\1/p' /tmp/answer | tail -n 1
 }
-kill_often() { # spread over the messages that are still to come; each has about 200 records
+kill_often() { # spread over the messages that are still to come
 	local left=$kills goal done=0 got
 	while [ "$left" -gt 0 ]; do
-		goal=$(((records / 210 - done) / (left + 1)))
+		goal=$(((records * 65 / message - done) / (left + 1)))
 		[ "$goal" -gt 0 ] || goal=1
 		while [ -d "/proc/$probe" ] && got=$(messages || echo 0) && [ "$got" -lt "$goal" ]; do usleep 5000; done
 		[ -d "/proc/$probe" ] || break
@@ -55,6 +56,9 @@ run() { # KILLS
 	took=$(($(seconds) - began))
 	stop $collector
 	equal "exit status of the collector" 0 $?
+	# What a collector had in its journal when it ended is stored by the next one.
+	must "the collector starts again" start_collector
+	stop $collector
 	weir query -s /tmp/store -o json --sql 'select count(*) as n, count(distinct sourceIPv4Address) as d from flows' >/tmp/answer
 	cat /tmp/probe.stats /tmp/answer
 	lost=$((records - $(stored d)))
@@ -65,7 +69,7 @@ run() { # KILLS
 
 helper capture /tmp/flows.pcap "$records"
 cat >/tmp/weir.json <<-END
-	{"FlowMetadata": {"IpFixCollectors": ["Sctp/192.0.2.2"], "ReconnectInterval": 1000, "MaxFlows": 4194304}}
+	{"FlowMetadata": {"IpFixCollectors": ["Sctp/192.0.2.2"], "ReconnectInterval": 1000, "MaxMessageSize": $message, "MaxFlows": 4194304}}
 END
 run 0
 equal "records stored" "$records" "$(stored d)"
