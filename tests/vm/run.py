@@ -208,7 +208,7 @@ def boot(vmlinuz, initramfs, script, folder):
         "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
         "-M", "pc", "-accel", "tcg,thread=multi", "-cpu", "max,-cx16", "-smp", "1", "-m", MEMORY,
         "-kernel", vmlinuz, "-initrd", initramfs,
-        "-append", f"console=ttyS0 panic=-1 quiet mitigations=off {' '.join([f'weir_test={script}', *SETTINGS])}",
+        "-append", f"console=ttyS0 panic=-1 quiet mitigations=off no_timer_check {' '.join([f'weir_test={script}', *SETTINGS])}",
         "-device", "isa-debug-exit,iobase=0x501,iosize=4",
         "-serial", f"file:{folder}/console", "-serial", f"file:{folder}/results",
     ]  # fmt: skip
