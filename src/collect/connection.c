@@ -9,6 +9,7 @@
 
 enum {
 	ACCEPTS_A_TURN = 64,
+	SINGLES_A_TURN = 64,
 	BACKLOG = 1024,
 	/* What waits here is acknowledged and lost should we die: no more than a busy turn needs. The kernel
 	 * doubles it; the exporter counts on that much (USUAL_BUFFER of transport/tcp.c). */
@@ -114,18 +115,19 @@ void stream_let_go(const struct connection *c, size_t length)
 	}
 }
 
-static void read_session(struct connection *c)
+/* false: there was nothing. */
+static bool read_some(struct connection *c)
 {
 	struct worker *w = c->owner->listener.worker;
 	const ssize_t n = c->owner->channel->read(c, c->buffer + c->filled, CONNECTION_BUFFER - c->filled);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
+		return false;
 	if (n <= 0) {
 		end_connection(c, n == 0             ? ENDED_BY_PEER
 				  : errno == EBADMSG ? ENDED_MALFORMED
 						     : ENDED_BY_ERROR);
-		return;
+		return false;
 	}
 	if (c->filled == 0)
 		c->began = w->now;
@@ -138,6 +140,17 @@ static void read_session(struct connection *c)
 		c->owner->channel->done(c);
 	if (!good)
 		end_connection(c, ENDED_MALFORMED);
+	return good;
+}
+
+static void read_session(struct connection *c)
+{
+	int left = c->owner->channel->single ? SINGLES_A_TURN : 1;
+
+	while (left-- > 0 && read_some(c))
+		;
+	if (c->owner->channel->single && left < 0)
+		c->owner->listener.worker->more = true;
 }
 
 /* It is a Transport Session now, if there is a place for one. */
@@ -418,7 +431,10 @@ enum status connections_open(struct listener **out, const struct listener_type *
 	if (setsockopt(l->fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) < 0 ||
 	    bind(l->fd, (const struct sockaddr *)address, length) < 0)
 		return error_errno(err, "cannot bind");
-	if (!channel->protocol) /* before listen: accepted ones have it from there */
+	/* Before listen: accepted ones have it from there. */
+	if (channel->prepare)
+		channel->prepare(l->fd);
+	else
 		setsockopt(l->fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
 	if (listen(l->fd, BACKLOG) < 0)
 		return error_errno(err, "cannot listen");

@@ -24,6 +24,10 @@ struct channel_type {
 	int protocol;      /* of the socket: 0 or IPPROTO_SCTP */
 	size_t extra;      /* octets of the channel's own state, zeroed: connection_extra */
 
+	/* `read` gives one message at a time; else it gives all there is, or half a buffer. */
+	bool single;
+	void (*prepare)(int fd); /* the socket, before it listens; NULL: the usual, for streams */
+
 	/* Get ready on a new connection, half open from here on. False: no memory. NULL with `shake`. */
 	bool (*begin)(struct connection *);
 	/* One step of the handshake. After CHANNEL_FAILED the channel has counted and said why. NULL: there

@@ -13,10 +13,16 @@
 
 #include "collect/connection.h"
 
-enum { STREAMS = 64 };
+enum {
+	STREAMS = 64,
+	/* As STREAM_BUFFER of connection.c; of what the kernel makes of it half is the window. */
+	BUFFER = 128 << 10,
+};
 
 struct sctp_part {
 	bool inside; /* a message came in part only */
+	bool ends;   /* … and so it is after the part that the kernel still holds */
+	size_t held; /* by the kernel, of what was read */
 };
 
 static bool is_whole(const uint8_t *octets, size_t length)
@@ -24,28 +30,51 @@ static bool is_whole(const uint8_t *octets, size_t length)
 	return length < 4 || get_be16(octets) != 10 || get_be16(octets + 2) == length;
 }
 
+/* One message, or a part of one. It stays in the kernel's queue until it is in the journal, so that an
+ * exporter can see by the window that it is not read. */
 static ssize_t sctp_read(struct connection *c, uint8_t *out, size_t room)
 {
 	struct sctp_part *part = connection_extra(c);
-	size_t filled = 0;
-	ssize_t n = 0;
+	struct iovec v = {.iov_base = out, .iov_len = CONNECTION_READ_MIN};
+	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1};
+	const ssize_t n = recvmsg(c->fd, &m, MSG_DONTWAIT | MSG_PEEK);
 
-	while (room - filled >= CONNECTION_READ_MIN) {
-		struct iovec v = {.iov_base = out + filled, .iov_len = room - filled};
-		struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1};
-
-		n = recvmsg(c->fd, &m, MSG_DONTWAIT);
-		if (n <= 0)
-			break;
-		const bool ends = m.msg_flags & MSG_EOR;
-		if (!part->inside && ends && !is_whole(v.iov_base, (size_t)n)) {
-			errno = EBADMSG; /* Length is not that of the message */
-			return -1;
-		}
-		part->inside = !ends;
-		filled += (size_t)n;
+	part->held = 0;
+	if (n <= 0)
+		return n;
+	part->ends = m.msg_flags & MSG_EOR;
+	if (!part->inside && part->ends && !is_whole(out, (size_t)n)) {
+		errno = EBADMSG; /* Length is not that of the message */
+		return -1;
 	}
-	return filled > 0 ? (ssize_t)filled : n;
+	part->held = (size_t)n;
+	return n;
+}
+
+static void sctp_done(struct connection *c)
+{
+	struct sctp_part *part = connection_extra(c);
+
+	/* To the room behind what is kept, which is less than a message: CONNECTION_READ_MIN at least. */
+	if (part->held && recv(c->fd, c->buffer + c->filled, part->held, MSG_DONTWAIT) > 0)
+		part->inside = !part->ends;
+	part->held = 0;
+}
+
+/* An exporter must not take for read what was not: each packet is answered at once and not after a while,
+ * before anybody can read what is in it; and an association whose collector dies is aborted, also when its
+ * queue is empty, for a kernel that shuts it down in order acknowledges what comes and throws it away. */
+static void sctp_prepare(int fd)
+{
+	const struct sctp_initmsg streams = {.sinit_num_ostreams = 1, .sinit_max_instreams = STREAMS};
+	const struct sctp_sack_info at_once = {.sack_assoc_id = SCTP_FUTURE_ASSOC, .sack_freq = 1};
+	const struct linger none = {.l_onoff = 1};
+	const int buffer = BUFFER;
+
+	setsockopt(fd, IPPROTO_SCTP, SCTP_INITMSG, &streams, sizeof streams);
+	setsockopt(fd, IPPROTO_SCTP, SCTP_DELAYED_SACK, &at_once, sizeof at_once);
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
 }
 
 static void sctp_leave(struct connection *c)
@@ -57,21 +86,18 @@ static const struct channel_type sctp_channel = {
 	.transport = JOURNAL_SCTP,
 	.protocol = IPPROTO_SCTP,
 	.extra = sizeof(struct sctp_part),
+	.single = true,
+	.prepare = sctp_prepare,
 	.read = sctp_read,
+	.done = sctp_done,
 	.leave = sctp_leave,
 };
 
 static enum status sctp_open(struct listener **out, struct worker *w, const struct sockaddr_storage *address,
 			     socklen_t length, struct error *err)
 {
-	const struct sctp_initmsg streams = {.sinit_num_ostreams = 1, .sinit_max_instreams = STREAMS};
-	const enum status st =
-		w->number ? connections_none(out, &sctp_listener, &sctp_channel, w, err)
-			  : connections_open(out, &sctp_listener, &sctp_channel, w, address, length, err);
-
-	if (st == OK && (*out)->fd >= 0)
-		setsockopt((*out)->fd, IPPROTO_SCTP, SCTP_INITMSG, &streams, sizeof streams);
-	return st;
+	return w->number ? connections_none(out, &sctp_listener, &sctp_channel, w, err)
+			 : connections_open(out, &sctp_listener, &sctp_channel, w, address, length, err);
 }
 
 const struct listener_type sctp_listener = {

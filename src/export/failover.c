@@ -173,7 +173,7 @@ static void stay(struct session *s, const struct session_context *context, struc
 
 /* Records wait until those sent have arrived, then until the collector has read them and ended its side.
  * true: it is time to switch. */
-static bool is_finished(struct session *s)
+static bool is_finished(struct session *s, const struct session_context *context)
 {
 	const struct transport_type *type = s->transport->type;
 
@@ -182,7 +182,7 @@ static bool is_finished(struct session *s)
 	if (!type->finish)
 		return true;
 	if (!s->group.finishing)
-		type->finish(s->transport, FINISH_WAIT_NS);
+		session_finish_transport(s, context, s->transport, FINISH_WAIT_NS);
 	s->group.finishing = true;
 	return type->state(s->transport) == TRANSPORT_DOWN;
 }
@@ -209,6 +209,6 @@ void session_failover(struct session *s, const struct session_context *context, 
 		g->returning = true;
 		g->return_at = t.now.ns + RETURN_WAIT_NS;
 	}
-	if (urgent || t.now.ns >= g->return_at || is_finished(s))
+	if (urgent || t.now.ns >= g->return_at || is_finished(s, context))
 		switch_to(s, context, t, best, urgent);
 }

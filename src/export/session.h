@@ -143,7 +143,10 @@ void session_flights_broken(struct session *s, const struct session_context *con
 
 /* ending.c: end the connections of all members in order. Then ask until it is true: they have ended, and what
  * became of the messages is known as far as it can be. */
-void session_finish_connections(struct session *s, int64_t patience_ns);
+void session_finish_connections(struct session *s, const struct session_context *context,
+				int64_t patience_ns);
+void session_finish_transport(const struct session *s, const struct session_context *context,
+			      struct transport *t, int64_t patience_ns); /* of one member */
 bool session_connections_ended(struct session *s, const struct session_context *context, struct wall_ns wall);
 
 /* They were left and may still arrive: counted as not sent, and not sent again. */

@@ -5,48 +5,58 @@
  * record overtakes its template. Messages with templates are fully reliable. Those of data alone may have a
  * lifetime, after which they are given up (PR-SCTP, RFC 3758); by default they have none.
  *
- * The kernel says when everything was acknowledged (SENDER_DRY), and hands back what was not when it gives up
- * a message or an association (SEND_FAILED). A message that it had sent and then gave up because of its
- * lifetime is not handed back: its records count as sent, and only the sequence tells the collector. */
+ * How far messages came: of an association that stands the kernel tells how much it holds, an upper bound of
+ * what is not acknowledged; when one is aborted it hands back every message that was not (SEND_FAILED). The
+ * peer's receive window was told whole at the beginning, so what is missing of it is what the collector had
+ * not read yet. What the last look did not show as read is unsure after an abort (delivery.unread). A message
+ * that was sent and then given up because of its lifetime is not handed back: its records count as sent, and
+ * only the sequence tells the collector.
+ *
+ * SCTP knows no half-closed association, and a kernel whose process is gone acknowledges and throws away:
+ *  - a SHUTDOWN of the peer's makes unsure what it acknowledges afterwards;
+ *  - SHUTDOWN of ours is answered by the peer's kernel alone. So at our end (finish) the window has to show
+ *    first that all was read. It is told with each acknowledgement, and in steps: the empty message of mark()
+ *    is sent to hear of the last octets. */
 #include <errno.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include <linux/sctp.h>
+#include <linux/sock_diag.h>
 
 #include "base/time.h"
-#include "transport/dial.h"
+#include "transport/link.h"
 
-#define CONNECT_WAIT_NS (20 * NS_PER_S)
-#define ENDING_WAIT_NS  (5 * NS_PER_S)
+#define MARK_EVERY_NS (100 * NS_PER_MS)
 
 enum {
-	MESSAGE_MAX = 65535,
+	/* Fragments are the kernel's affair (RFC 7011 10.2.3), but a window must hold a few messages, and
+	 * what is unsure is counted by the message. */
+	MESSAGE_USUAL = 1 << 14,
 	LOST_MAX = 64, /* messages given up that nobody asked for yet; the rest count as sent */
 	EVENT_OCTETS = 2048,
 	EVENTS_READ = 256, /* in one go: bounded work */
 	SET_DATA_MIN = 256,
+	MARK_MAX = 128, /* octets: a message header, also one that a transport above has wrapped */
 };
 
-enum sctp_progress { SCTP_IDLE, SCTP_CONNECTING, SCTP_UP, SCTP_ENDING };
-
 struct sctp_transport {
-	struct transport transport;
-	struct dial dial;
-	int fd; /* -1 when idle */
-	enum sctp_progress state;
-	bool broken; /* COMM_LOST: what fails from here on is not given up but sent again */
-	uint16_t max_message;
-	uint32_t lifetime_ms; /* 0: none */
-	uint32_t generation;
-	int64_t until;
-	struct delivery delivery; /* in messages; the low 32 bits are the context the kernel keeps for us */
-	uint64_t first_failed;    /* of those handed back when it broke; 0: none */
+	struct link link;
+	bool lost_all;         /* COMM_LOST: what fails from here on is not given up but sent again */
+	bool over;             /* … or SHUTDOWN is complete: no event follows those that wait */
+	bool peer_ended;       /* SHUTDOWN came: what is acknowledged from here on may be thrown away */
+	uint32_t lifetime_ms;  /* 0: none */
+	uint64_t sent_again;   /* chunks, at the last look */
+	uint64_t heard;        /* acknowledgements: behind so many the window is known again */
+	uint64_t read;         /* so much has been read for certain; of delivery.confirmed */
+	uint64_t first_failed; /* of those handed back when it broke; 0: none */
 	uint32_t lost_count;
 	uint64_t lost[LOST_MAX];
-	struct sockaddr_storage remote;
+	int64_t mark_at;
+	size_t marks; /* sent: octets */
+	size_t mark_length;
+	uint8_t mark[MARK_MAX];
 };
 
 static struct sctp_transport *self(struct transport *t)
@@ -54,22 +64,9 @@ static struct sctp_transport *self(struct transport *t)
 	return (struct sctp_transport *)t;
 }
 
-static void let_go(struct sctp_transport *t)
+static struct sctp_transport *of_link(struct link *l)
 {
-	if (t->fd >= 0)
-		close(t->fd);
-	t->fd = -1;
-	t->state = SCTP_IDLE;
-}
-
-static void broken(struct sctp_transport *t, const char *what, int number)
-{
-	const bool was_up = t->state >= SCTP_UP;
-
-	let_go(t);
-	dial_trouble(&t->dial, &t->transport, "%s: %s; tries are %lld s apart",
-		     was_up ? "the association ended" : "cannot connect", number ? strerror(number) : what,
-		     (long long)(t->dial.interval / NS_PER_S));
+	return (struct sctp_transport *)l;
 }
 
 static bool want_event(int fd, uint16_t type)
@@ -79,7 +76,7 @@ static bool want_event(int fd, uint16_t type)
 	return setsockopt(fd, IPPROTO_SCTP, SCTP_EVENT, &event, sizeof event) == 0;
 }
 
-static bool set_options(int fd)
+static bool prepare(int fd)
 {
 	const struct sctp_initmsg streams = {.sinit_num_ostreams = 1, .sinit_max_instreams = 1};
 	const struct sctp_assoc_value partial = {.assoc_id = SCTP_FUTURE_ASSOC, .assoc_value = 1};
@@ -89,77 +86,108 @@ static bool set_options(int fd)
 	setsockopt(fd, IPPROTO_SCTP, SCTP_PR_SUPPORTED, &partial, sizeof partial);
 	setsockopt(fd, IPPROTO_SCTP, SCTP_NODELAY, &yes, sizeof yes);
 	return want_event(fd, SCTP_ASSOC_CHANGE) && want_event(fd, SCTP_SHUTDOWN_EVENT) &&
-	       want_event(fd, SCTP_SENDER_DRY_EVENT) && want_event(fd, SCTP_SEND_FAILED_EVENT);
+	       want_event(fd, SCTP_SEND_FAILED_EVENT);
 }
 
-static void connected(struct sctp_transport *t)
+/* Octets of the window that the peer's kernel holds; a chunk more may have come when there was no room. */
+static uint64_t waiting_there(const struct link *l, uint32_t chunk)
 {
-	t->state = SCTP_UP;
-	t->broken = false;
-	t->delivery = (struct delivery){0};
-	t->first_failed = 0;
+	return l->largest_window - l->window + (l->window < chunk ? chunk : 0);
+}
+
+/* The kernel keeps the window as it was told, less what is under way; but after a timeout it adds what it
+ * sends again, until the next acknowledgement. */
+static bool window_is_told(struct sctp_transport *t)
+{
+	struct sctp_assoc_stats stats = {0};
+	socklen_t length = sizeof stats;
+
+	if (getsockopt(t->link.fd, IPPROTO_SCTP, SCTP_GET_ASSOC_STATS, &stats, &length) < 0)
+		return false;
+	if (stats.sas_rtxchunks != t->sent_again)
+		t->heard = stats.sas_isacks + 1;
+	t->sent_again = stats.sas_rtxchunks;
+	return stats.sas_isacks >= t->heard;
+}
+
+/* First what the kernel holds, then the window: what the window tells is of then or later. And the state last
+ * of all: what was acknowledged while the association stood is not of a kernel that throws away. */
+static void sctp_count(struct link *l)
+{
+	struct sctp_transport *t = of_link(l);
+	struct sctp_status status = {0};
+	uint32_t memory[SK_MEMINFO_VARS] = {0};
+	socklen_t length = sizeof memory, status_length = sizeof status;
+
+	if (t->lost_all || t->peer_ended || l->state != LINK_UP ||
+	    getsockopt(l->fd, SOL_SOCKET, SO_MEMINFO, memory, &length) < 0 ||
+	    getsockopt(l->fd, IPPROTO_SCTP, SCTP_STATUS, &status, &status_length) < 0 ||
+	    status.sstat_state != SCTP_ESTABLISHED)
+		return;
+	const uint64_t held = memory[SK_MEMINFO_WMEM_QUEUED];
+	if (held < l->delivery.taken && l->delivery.taken - held > l->delivery.confirmed)
+		l->delivery.confirmed = l->delivery.taken - held;
+	if (!window_is_told(t))
+		return;
+	l->window = status.sstat_rwnd;
+	if (l->window > l->largest_window)
+		l->largest_window = l->window;
+	const uint64_t waiting = waiting_there(l, status.sstat_fragmentation_point);
+	if (l->delivery.confirmed > waiting && l->delivery.confirmed - waiting > t->read)
+		t->read = l->delivery.confirmed - waiting;
+}
+
+static uint64_t sctp_unread(const struct link *l, bool in_order)
+{
+	const struct sctp_transport *t = (const struct sctp_transport *)l;
+
+	return l->delivery.confirmed > t->read ? l->delivery.confirmed - t->read : 0;
+}
+
+static void sctp_begin(struct link *l)
+{
+	struct sctp_transport *t = of_link(l);
+
+	t->lost_all = t->over = t->peer_ended = false;
+	t->read = t->first_failed = 0;
+	t->sent_again = t->heard = 0;
 	t->lost_count = 0;
-	t->generation++;
-	dial_well(&t->dial);
-	log_info(t->dial.log, "collector %s/%s:%u: associated", t->dial.scheme, t->dial.host, t->dial.port);
+	t->marks = 0;
+	sctp_count(l); /* the whole window */
 }
 
-static void start_connect(struct sctp_transport *t, const struct sockaddr_storage *to)
-{
-	t->remote = *to;
-	t->state = SCTP_CONNECTING;
-	t->until = mono_now().ns + CONNECT_WAIT_NS;
-	t->fd = socket(to->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_SCTP);
-	if (t->fd < 0 || !set_options(t->fd))
-		broken(t, "", errno);
-	else if (connect(t->fd, (const struct sockaddr *)to, dial_length(to)) == 0)
-		connected(t);
-	else if (errno != EINPROGRESS)
-		broken(t, "", errno);
-}
+static const struct link_kind association = {
+	.protocol = IPPROTO_SCTP,
+	.name = "association",
+	.is_up = "associated",
+	.prepare = prepare,
+	.begin = sctp_begin,
+	.count = sctp_count,
+	.unread = sctp_unread,
+};
 
-static void check_connect(struct sctp_transport *t)
-{
-	struct pollfd p = {.fd = t->fd, .events = POLLOUT};
-	socklen_t length = sizeof(int);
-	int number = 0;
-
-	if (poll(&p, 1, 0) == 1) {
-		if (getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &number, &length) < 0)
-			number = errno;
-		if (number || p.revents & POLLHUP)
-			broken(t, "the collector refuses", number);
-		else
-			connected(t);
-	} else if (mono_now().ns >= t->until) {
-		broken(t, "", ETIMEDOUT);
-	}
-}
-
-/* Message numbers are longer than what the kernel keeps of them: the nearest one at or below the last. */
+/* Marks are longer than what the kernel keeps of them: the nearest one at or below the last. */
 static uint64_t number_of(const struct sctp_transport *t, uint32_t context)
 {
-	return t->delivery.taken - (uint32_t)((uint32_t)t->delivery.taken - context);
+	const uint64_t taken = t->link.delivery.taken;
+
+	return taken - (uint32_t)((uint32_t)taken - context);
 }
 
 static void take_failed(struct sctp_transport *t, uint64_t number)
 {
-	if (!t->broken && t->lost_count < LOST_MAX)
-		t->lost[t->lost_count++] = number;
-	/* Of an association that is gone the first one handed back ends what was acknowledged. */
-	if (t->broken && (!t->first_failed || number < t->first_failed)) {
-		t->first_failed = number;
-		t->delivery.confirmed = number - 1;
+	if (t->lost_all) {
+		if (!t->first_failed || number < t->first_failed)
+			t->first_failed = number;
+	} else if (t->lost_count < LOST_MAX && (!t->lost_count || t->lost[t->lost_count - 1] != number)) {
+		t->lost[t->lost_count++] = number; /* once, however many fragments it had */
 	}
 }
 
 static void take_change(struct sctp_transport *t, uint16_t state)
 {
-	switch (state) {
-	case SCTP_COMM_LOST: t->broken = true; break;
-	case SCTP_SHUTDOWN_COMP: t->delivery.confirmed = t->delivery.taken; break;
-	default: break;
-	}
+	t->lost_all |= state == SCTP_COMM_LOST;
+	t->over |= state == SCTP_COMM_LOST || state == SCTP_SHUTDOWN_COMP;
 }
 
 static void take_event(struct sctp_transport *t, const union sctp_notification *n, size_t length)
@@ -172,18 +200,34 @@ static void take_event(struct sctp_transport *t, const union sctp_notification *
 			take_change(t, n->sn_assoc_change.sac_state);
 		break;
 	case SCTP_SHUTDOWN_EVENT:
-		if (t->state == SCTP_UP) {
-			t->state = SCTP_ENDING;
-			t->until = mono_now().ns + ENDING_WAIT_NS;
+		t->peer_ended = true;
+		if (t->link.state == LINK_UP) {
+			t->link.state = LINK_ENDING;
+			t->link.until = mono_now().ns + LINK_ENDING_NS;
 		}
 		break;
-	case SCTP_SENDER_DRY_EVENT: t->delivery.confirmed = t->delivery.taken; break;
 	case SCTP_SEND_FAILED_EVENT:
 		if (length >= sizeof n->sn_send_failed_event)
 			take_failed(t, number_of(t, n->sn_send_failed_event.ssfe_info.snd_context));
 		break;
 	default: break;
 	}
+}
+
+/* It is over, and the kernel has said all: what it did not hand back was acknowledged. */
+static void conclude(struct sctp_transport *t, int number)
+{
+	struct delivery *d = &t->link.delivery;
+
+	if (!t->first_failed)
+		d->confirmed = d->taken;
+	else if (t->first_failed > d->confirmed)
+		d->confirmed = t->first_failed - 1;
+	if (t->link.finishing && !t->lost_all && t->read == d->taken)
+		link_let_go(&t->link);
+	else
+		link_broken(&t->link, t->lost_all ? "the association was lost" : "the collector closed it",
+			    number);
 }
 
 /* What the kernel has to tell; data of a collector is thrown away. */
@@ -198,73 +242,19 @@ static void read_events(struct sctp_transport *t)
 	for (int i = 0; i < EVENTS_READ; i++) {
 		struct iovec v = {.iov_base = &buffer, .iov_len = sizeof buffer};
 		struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1};
-		const ssize_t n = recvmsg(t->fd, &m, MSG_DONTWAIT);
+		const ssize_t n = recvmsg(t->link.fd, &m, MSG_DONTWAIT);
 
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			return;
 		if (n <= 0) {
-			broken(t, t->broken ? "the association was lost" : "the collector closed it",
-			       n < 0 ? errno : 0);
+			const bool none = n < 0 && (errno == EAGAIN || errno == EINTR);
+
+			if (t->over || !(none || t->peer_ended))
+				conclude(t, n < 0 && !none ? errno : 0);
 			return;
 		}
 		if (m.msg_flags & MSG_NOTIFICATION && !inside)
 			take_event(t, &buffer.event, (size_t)n);
 		inside = !(m.msg_flags & MSG_EOR);
 	}
-}
-
-static void sctp_service(struct transport *transport)
-{
-	struct sctp_transport *t = self(transport);
-	const struct sockaddr_storage *to;
-
-	switch (t->state) {
-	case SCTP_IDLE:
-		to = dial_next(&t->dial, transport);
-		if (to)
-			start_connect(t, to);
-		break;
-	case SCTP_CONNECTING: check_connect(t); break;
-	case SCTP_UP:
-	case SCTP_ENDING:
-		read_events(t);
-		if (t->state == SCTP_ENDING && mono_now().ns >= t->until)
-			broken(t, "the collector closed it", 0);
-		break;
-	}
-}
-
-static enum status sctp_open(struct transport **out, const struct endpoint *to,
-			     const struct transport_options *options, struct error *err)
-{
-	const int probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_SCTP);
-	const int64_t lifetime_ms = options->lifetime_ns / NS_PER_MS;
-	struct sctp_transport *t;
-
-	if (probe < 0 && (errno == ESOCKTNOSUPPORT || errno == EPROTONOSUPPORT))
-		return error_set(
-			err, ERR_UNSUPPORTED,
-			"this kernel has no SCTP; load its module (modprobe sctp), or use Tcp or Tls");
-	if (probe < 0)
-		return error_errno(err, "cannot make an SCTP socket");
-	close(probe);
-	t = calloc(1, sizeof *t);
-	if (!t)
-		return error_set(err, ERR_MEMORY, "%s/%s: out of memory", to->type->scheme, to->host);
-	t->transport.type = &sctp_transport;
-	t->fd = -1;
-	t->max_message = options->max_message;
-	t->lifetime_ms = lifetime_ms < UINT32_MAX ? (uint32_t)lifetime_ms : UINT32_MAX;
-	dial_init(&t->dial, to, options);
-	*out = &t->transport;
-	return OK;
-}
-
-static size_t sctp_message_limit(struct transport *transport)
-{
-	const struct sctp_transport *t = self(transport);
-
-	return t->max_message ? t->max_message : MESSAGE_MAX; /* SCTP fragments (RFC 7011 10.2.3) */
 }
 
 /* Only Data Sets: what is older than its lifetime may be given up. */
@@ -291,14 +281,17 @@ static void add_control(struct msghdr *m, struct cmsghdr *c, int type, const voi
 	m->msg_controllen += CMSG_SPACE(length);
 }
 
-static ssize_t send_message(const struct sctp_transport *t, struct span message)
+static ssize_t send_message(const struct sctp_transport *t, struct span message, uint16_t flags)
 {
 	union {
 		struct cmsghdr align;
 		uint8_t octets[CMSG_SPACE(sizeof(struct sctp_sndinfo)) +
 			       CMSG_SPACE(sizeof(struct sctp_prinfo))];
 	} control = {0};
-	const struct sctp_sndinfo info = {.snd_context = (uint32_t)(t->delivery.taken + 1)};
+	const struct sctp_sndinfo info = {
+		.snd_flags = flags,
+		.snd_context = (uint32_t)(t->link.delivery.taken + message.length),
+	};
 	const struct sctp_prinfo partial = {.pr_policy = SCTP_PR_SCTP_TTL, .pr_value = t->lifetime_ms};
 	struct iovec v = {.iov_base = (void *)(uintptr_t)message.data, .iov_len = message.length};
 	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = &control};
@@ -307,65 +300,150 @@ static ssize_t send_message(const struct sctp_transport *t, struct span message)
 	if (t->lifetime_ms && is_data(message))
 		add_control(&m, (struct cmsghdr *)(void *)(control.octets + CMSG_SPACE(sizeof info)),
 			    SCTP_PRINFO, &partial, sizeof partial);
-	return sendmsg(t->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return sendmsg(t->link.fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* It is waited for no longer: end it at once, and learn what was not acknowledged. */
+static void abort_it(struct sctp_transport *t, const char *why)
+{
+	(void)send_message(t, span_of(NULL, 0), SCTP_ABORT);
+	read_events(t);
+	if (t->link.state >= LINK_UP)
+		link_broken(&t->link, why, 0);
+}
+
+/* Once all is acknowledged the collector holds what is missing of its window; marks come behind all else. */
+static bool all_is_read(struct sctp_transport *t)
+{
+	const struct link *l = &t->link;
+
+	sctp_count(&t->link);
+	if (l->delivery.confirmed != l->delivery.taken || l->largest_window - l->window > t->marks)
+		return false;
+	t->read = l->delivery.taken;
+	return true;
+}
+
+static void send_mark(struct sctp_transport *t)
+{
+	const int64_t now = mono_now().ns;
+
+	if (!t->mark_length || now < t->mark_at || t->link.delivery.confirmed != t->link.delivery.taken)
+		return;
+	t->mark_at = now + MARK_EVERY_NS;
+	if (send_message(t, span_of(t->mark, t->mark_length), 0) < 0)
+		return;
+	t->marks += t->mark_length;
+	t->link.delivery.taken += t->mark_length;
+}
+
+static void serve_finish(struct sctp_transport *t)
+{
+	if (t->link.state >= LINK_UP)
+		read_events(t);
+	if (t->link.state == LINK_UP && all_is_read(t)) {
+		shutdown(t->link.fd, SHUT_WR);
+		t->link.state = LINK_ENDING;
+		t->link.until = mono_now().ns + t->link.patience;
+		read_events(t);
+	} else if (t->link.state == LINK_UP) {
+		send_mark(t);
+	}
+	if (t->link.state >= LINK_UP && link_is_stuck(&t->link))
+		abort_it(t, "the collector did not read all of it");
+}
+
+static void sctp_service(struct transport *transport)
+{
+	struct sctp_transport *t = self(transport);
+
+	if (t->link.finishing) {
+		serve_finish(t);
+		return;
+	}
+	link_connect(&t->link);
+	if (t->link.state >= LINK_UP)
+		read_events(t);
+	if (t->link.state == LINK_ENDING && mono_now().ns >= t->link.until)
+		abort_it(t, "the collector closed it");
+}
+
+static enum status sctp_open(struct transport **out, const struct endpoint *to,
+			     const struct transport_options *options, struct error *err)
+{
+	const int probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_SCTP);
+	const int64_t lifetime_ms = options->lifetime_ns / NS_PER_MS;
+	struct sctp_transport *t;
+
+	if (probe < 0 && (errno == ESOCKTNOSUPPORT || errno == EPROTONOSUPPORT))
+		return error_set(
+			err, ERR_UNSUPPORTED,
+			"this kernel has no SCTP; load its module (modprobe sctp), or use Tcp or Tls");
+	if (probe < 0)
+		return error_errno(err, "cannot make an SCTP socket");
+	close(probe);
+	t = calloc(1, sizeof *t);
+	if (!t)
+		return error_set(err, ERR_MEMORY, "%s/%s: out of memory", to->type->scheme, to->host);
+	t->lifetime_ms = lifetime_ms < UINT32_MAX ? (uint32_t)lifetime_ms : UINT32_MAX;
+	link_init(&t->link, &sctp_transport, &association, to, options);
+	*out = &t->link.transport;
+	return OK;
+}
+
+static size_t sctp_message_limit(struct transport *transport)
+{
+	const struct sctp_transport *t = self(transport);
+
+	return t->link.max_message ? t->link.max_message : MESSAGE_USUAL;
 }
 
 static enum status sctp_send(struct transport *transport, struct span message, struct error *err)
 {
 	struct sctp_transport *t = self(transport);
 
-	if (t->state != SCTP_UP)
-		return error_set(err, AGAIN, "Sctp/%s: no association", t->dial.host);
-	if (send_message(t, message) >= 0) {
-		t->delivery.taken++;
+	if (t->link.state != LINK_UP || t->link.finishing)
+		return link_not_now(&t->link, "no association", err);
+	if (send_message(t, message, 0) >= 0) {
+		t->link.delivery.taken += message.length;
 		return OK;
 	}
 	if (errno == EMSGSIZE)
-		return error_set(err, ERR_LIMIT, "Sctp/%s: message of %zu octets is refused", t->dial.host,
-				 message.length);
+		return error_set(err, ERR_LIMIT, "%s/%s: message of %zu octets is refused",
+				 t->link.dial.scheme, t->link.dial.host, message.length);
 	/* An association that is gone is taken in by service, with what it hands back. */
-	return error_set(err, AGAIN, "Sctp/%s: %s", t->dial.host, strerror(errno));
+	return link_not_now(&t->link, strerror(errno), err);
 }
 
 static struct delivery sctp_delivery(struct transport *transport)
 {
 	struct sctp_transport *t = self(transport);
-	struct delivery d = t->delivery;
+	struct delivery d = link_delivery(transport);
 
 	d.lost = t->lost_count ? t->lost[--t->lost_count] : 0;
 	return d;
 }
 
-static uint32_t sctp_generation(const struct transport *t)
-{
-	return ((const struct sctp_transport *)t)->generation;
-}
-
 static enum transport_state sctp_state(const struct transport *transport)
 {
-	const struct sctp_transport *t = (const struct sctp_transport *)transport;
+	const struct link *l = (const struct link *)transport;
 
-	if (t->state < SCTP_UP)
+	if (l->state < LINK_UP || (l->finishing && !l->delivery.taken))
 		return TRANSPORT_DOWN;
-	return t->state == SCTP_UP ? TRANSPORT_UP : TRANSPORT_ENDING;
+	return l->state == LINK_UP && !l->finishing ? TRANSPORT_UP : TRANSPORT_ENDING;
 }
 
-static int sctp_poll_fd(const struct transport *t)
+static void sctp_mark(struct transport *transport, struct span message)
 {
-	return ((const struct sctp_transport *)t)->fd;
+	struct sctp_transport *t = self(transport);
+
+	t->mark_length = message.length <= MARK_MAX ? message.length : 0;
+	memcpy(t->mark, message.data, t->mark_length);
 }
 
-static bool sctp_addresses(const struct transport *transport, struct sockaddr_storage *local,
-			   struct sockaddr_storage *remote)
+static void sctp_finish(struct transport *transport, int64_t patience_ns)
 {
-	const struct sctp_transport *t = (const struct sctp_transport *)transport;
-	socklen_t length = sizeof *local;
-
-	memset(local, 0, sizeof *local);
-	if (t->fd < 0 || getsockname(t->fd, (struct sockaddr *)local, &length) < 0)
-		return false;
-	*remote = t->remote;
-	return true;
+	(void)link_finish(&self(transport)->link, patience_ns);
 }
 
 /* close shuts the association down behind what was sent (RFC 7011 10.2.4). */
@@ -375,8 +453,7 @@ static void sctp_close(struct transport *transport)
 
 	if (!t)
 		return;
-	let_go(t);
-	dial_fini(&t->dial);
+	link_fini(&t->link);
 	free(t);
 }
 
@@ -389,10 +466,12 @@ const struct transport_type sctp_transport = {
 	.service = sctp_service,
 	.message_limit = sctp_message_limit,
 	.send = sctp_send,
-	.generation = sctp_generation,
+	.generation = link_generation,
 	.delivery = sctp_delivery,
 	.state = sctp_state,
-	.poll_fd = sctp_poll_fd,
-	.addresses = sctp_addresses,
+	.mark = sctp_mark,
+	.finish = sctp_finish,
+	.poll_fd = link_poll_fd,
+	.addresses = link_addresses,
 	.close = sctp_close,
 };

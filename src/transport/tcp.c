@@ -24,14 +24,9 @@
 #include <linux/tcp.h>
 
 #include "base/time.h"
-#include "transport/dial.h"
-
-#define CONNECT_WAIT_NS (20 * NS_PER_S) /* then the next address */
-#define ENDING_WAIT_NS  (5 * NS_PER_S)  /* after our FIN, for the last acknowledgement */
-#define FINISH_MOST_NS  (20 * NS_PER_S) /* for a collector that reads on, but slowly */
+#include "transport/link.h"
 
 enum {
-	MESSAGE_MAX = 65535,
 	REST_MAX = 1 << 17,    /* a message, also one that a transport above has wrapped */
 	DISCARD = 4096,        /* octets of a peer that ought to send none */
 	DISCARD_READS = 16,    /* in one go: bounded work */
@@ -45,26 +40,10 @@ enum {
 	CLOSE_WAIT_MS = 500,      /* for the rest of a message, at the end */
 };
 
-enum tcp_state { TCP_IDLE, TCP_CONNECTING, TCP_UP, TCP_ENDING };
-
 struct tcp_transport {
-	struct transport transport;
-	struct dial dial;
-	int fd; /* -1 when idle */
-	enum tcp_state state;
+	struct link link;
 	bool stacked;
-	bool peer_done; /* the peer sends no more, and wants none; or the transport above does */
-	bool quiet;     /* … which has said why */
-	bool finishing; /* the end is ours: no other connection follows */
-	uint16_t max_message;
-	uint32_t generation;
-	int64_t until;                       /* mono ns: of connecting, of ending */
-	int64_t patience, finish_until;      /* ns, mono ns: of finishing */
-	uint64_t moved_octets, moved_window; /* … when something moved last */
-	uint64_t window,
-		largest_window; /* octets that the peer had room for: last, ever on this connection */
-	struct delivery delivery;
-	struct sockaddr_storage remote;
+	bool peer_done;           /* the peer sends no more, and wants none; or the transport above does */
 	size_t rest_at, rest_end; /* of rest[]: not given to the kernel yet */
 	uint8_t rest[REST_MAX];
 };
@@ -72,6 +51,11 @@ struct tcp_transport {
 static struct tcp_transport *self(struct transport *t)
 {
 	return (struct tcp_transport *)t;
+}
+
+static struct tcp_transport *of_link(struct link *l)
+{
+	return (struct tcp_transport *)l;
 }
 
 static size_t rest_length(const struct tcp_transport *t)
@@ -84,84 +68,56 @@ static void watch_window(struct tcp_transport *t)
 	struct tcp_info info;
 	socklen_t length = sizeof info;
 
-	if (getsockopt(t->fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0 ||
+	if (getsockopt(t->link.fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0 ||
 	    length < offsetof(struct tcp_info, tcpi_snd_wnd) + sizeof info.tcpi_snd_wnd) {
-		t->largest_window = UNKNOWN_WINDOW; /* and t->window 0 */
+		t->link.largest_window = UNKNOWN_WINDOW; /* and the window 0 */
 		return;
 	}
-	t->window = info.tcpi_snd_wnd;
-	if (t->window > t->largest_window)
-		t->largest_window = t->window;
+	t->link.window = info.tcpi_snd_wnd;
+	if (t->link.window > t->link.largest_window)
+		t->link.largest_window = t->link.window;
 }
 
 /* Of what is acknowledged, how much may wait in the peer's kernel: what its buffer holds, less the window
  * that it offers. How large the buffer is it does not say. Who reads fast shows all of it as a window; of one
  * that is always behind, or of a larger buffer, which kernels offer by and by, the largest window may have
  * shown no more than half. */
-static uint64_t perhaps_unread(const struct tcp_transport *t)
+static uint64_t tcp_unread(const struct link *l, bool in_order)
 {
-	const uint64_t confirmed = t->delivery.confirmed;
-	const uint64_t seen = t->largest_window;
+	const uint64_t confirmed = l->delivery.confirmed;
+	const uint64_t seen = l->largest_window;
 	const uint64_t buffer = (seen <= USUAL_BUFFER ? USUAL_BUFFER : 2 * seen) + UNREAD_SLACK;
-	const uint64_t bound = buffer - t->window;
+	const uint64_t bound = buffer - l->window;
+
+	if (in_order)
+		return 0;
 	return confirmed < bound ? confirmed : bound;
 }
 
 /* What the peer's kernel acknowledged. Also right after a reset: the counters outlive the connection. */
-static void count_confirmed(struct tcp_transport *t)
+static void tcp_count(struct link *l)
 {
-	const uint64_t given = t->delivery.taken - rest_length(t);
+	struct tcp_transport *t = of_link(l);
+	const uint64_t given = l->delivery.taken - rest_length(t);
 	int waiting = 0;
 
-	if (t->state < TCP_UP)
-		return;
 	watch_window(t);
-	if (ioctl(t->fd, SIOCOUTQ, &waiting) < 0 || waiting < 0)
+	if (ioctl(l->fd, SIOCOUTQ, &waiting) < 0 || waiting < 0)
 		return;
-	if ((uint64_t)waiting <= given && given - (uint64_t)waiting > t->delivery.confirmed)
-		t->delivery.confirmed = given - (uint64_t)waiting;
+	if ((uint64_t)waiting <= given && given - (uint64_t)waiting > l->delivery.confirmed)
+		l->delivery.confirmed = given - (uint64_t)waiting;
 }
 
-static void let_go(struct tcp_transport *t)
+static void tcp_begin(struct link *l)
 {
-	count_confirmed(t);
-	if (t->fd >= 0)
-		close(t->fd);
-	t->fd = -1;
-	t->state = TCP_IDLE;
+	struct tcp_transport *t = of_link(l);
+
+	t->peer_done = false;
 	t->rest_at = t->rest_end = 0;
 }
 
-static void broken(struct tcp_transport *t, const char *what, int number)
-{
-	count_confirmed(t);
-	const uint64_t open = t->delivery.taken - t->delivery.confirmed;
-	const bool was_up = t->state >= TCP_UP;
-
-	if (was_up && (number || open || t->finishing))
-		t->delivery.unread = perhaps_unread(t);
-	let_go(t);
-	if (was_up && t->quiet)
-		return;
-	if (was_up && t->finishing)
-		dial_trouble(&t->dial, &t->transport,
-			     "the connection did not end in order: %s%s%s; %llu octets unacknowledged, at "
-			     "most %llu more unread",
-			     what, number ? ": " : "", number ? strerror(number) : "",
-			     (unsigned long long)open, (unsigned long long)t->delivery.unread);
-	else if (was_up)
-		dial_trouble(&t->dial, &t->transport,
-			     "the connection ended: %s%s%s; %llu octets unacknowledged; tries to reconnect "
-			     "are %lld s apart",
-			     what, number ? ": " : "", number ? strerror(number) : "",
-			     (unsigned long long)open, (long long)(t->dial.interval / NS_PER_S));
-	else
-		dial_trouble(&t->dial, &t->transport, "cannot connect: %s; tries are %lld s apart",
-			     number ? strerror(number) : what, (long long)(t->dial.interval / NS_PER_S));
-}
-
 /* A kernel that lacks one of these still sends. */
-static void set_options(int fd)
+static bool prepare(int fd)
 {
 	const int yes = 1, dead = DEAD_PEER_MS, idle = KEEPALIVE_IDLE_S, every = KEEPALIVE_EVERY_S,
 		  count = KEEPALIVE_COUNT;
@@ -172,67 +128,32 @@ static void set_options(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &every, sizeof every);
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
 	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &dead, sizeof dead);
+	return true;
 }
 
-static void connected(struct tcp_transport *t)
-{
-	t->state = TCP_UP;
-	t->peer_done = t->quiet = false;
-	t->delivery = (struct delivery){0};
-	t->window = t->largest_window = 0;
-	t->generation++;
-	dial_well(&t->dial);
-	log_info(t->dial.log, "collector %s/%s:%u: connected", t->dial.scheme, t->dial.host, t->dial.port);
-}
-
-static void start_connect(struct tcp_transport *t, const struct sockaddr_storage *to)
-{
-	t->remote = *to;
-	t->state = TCP_CONNECTING;
-	t->until = mono_now().ns + CONNECT_WAIT_NS;
-	t->fd = socket(to->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
-	if (t->fd < 0) {
-		broken(t, "no socket", errno);
-		return;
-	}
-	set_options(t->fd);
-	if (connect(t->fd, (const struct sockaddr *)to, dial_length(to)) == 0)
-		connected(t);
-	else if (errno != EINPROGRESS)
-		broken(t, "", errno);
-}
-
-static void check_connect(struct tcp_transport *t)
-{
-	struct pollfd p = {.fd = t->fd, .events = POLLOUT};
-	socklen_t length = sizeof(int);
-	int number = 0;
-
-	if (poll(&p, 1, 0) == 1) {
-		if (getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &number, &length) < 0)
-			number = errno;
-		if (number)
-			broken(t, "", number);
-		else
-			connected(t);
-	} else if (mono_now().ns >= t->until) {
-		broken(t, "", ETIMEDOUT);
-	}
-}
+static const struct link_kind connection = {
+	.protocol = IPPROTO_TCP,
+	.name = "connection",
+	.is_up = "connected",
+	.prepare = prepare,
+	.begin = tcp_begin,
+	.count = tcp_count,
+	.unread = tcp_unread,
+};
 
 /* Give the kernel what waits. false: it takes no more now, or the connection is gone. */
 static bool push(struct tcp_transport *t)
 {
 	while (rest_length(t)) {
 		const ssize_t n =
-			send(t->fd, t->rest + t->rest_at, rest_length(t), MSG_DONTWAIT | MSG_NOSIGNAL);
+			send(t->link.fd, t->rest + t->rest_at, rest_length(t), MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (n >= 0) {
 			t->rest_at += (size_t)n;
 		} else if (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM) {
 			return false;
 		} else if (errno != EINTR) {
-			broken(t, "cannot send", errno);
+			link_broken(&t->link, "cannot send", errno);
 			return false;
 		}
 	}
@@ -245,10 +166,10 @@ static enum status tcp_receive(struct transport *transport, void *out, size_t si
 	struct tcp_transport *t = self(transport);
 	ssize_t n;
 
-	if (t->state < TCP_UP || t->peer_done)
+	if (t->link.state < LINK_UP || t->peer_done)
 		return END;
 	do
-		n = recv(t->fd, out, size, MSG_DONTWAIT);
+		n = recv(t->link.fd, out, size, MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
 	if (n > 0) {
 		*length = (size_t)n;
@@ -257,7 +178,7 @@ static enum status tcp_receive(struct transport *transport, void *out, size_t si
 	if (n < 0 && errno == EAGAIN)
 		return AGAIN;
 	if (n < 0)
-		broken(t, "the network answers", errno);
+		link_broken(&t->link, "the network answers", errno);
 	else
 		t->peer_done = true;
 	return END;
@@ -269,7 +190,7 @@ static void discard_received(struct tcp_transport *t)
 	size_t length;
 
 	for (int i = 0; i < DISCARD_READS; i++) {
-		if (tcp_receive(&t->transport, ignored, sizeof ignored, &length) != OK)
+		if (tcp_receive(&t->link.transport, ignored, sizeof ignored, &length) != OK)
 			return;
 	}
 }
@@ -280,31 +201,31 @@ static bool close_our_side(struct tcp_transport *t, const char *why)
 	int number = 0;
 	socklen_t length = sizeof number;
 
-	if (t->state == TCP_UP && push(t)) {
-		shutdown(t->fd, SHUT_WR);
-		t->state = TCP_ENDING;
+	if (t->link.state == LINK_UP && push(t)) {
+		shutdown(t->link.fd, SHUT_WR);
+		t->link.state = LINK_ENDING;
 	}
-	if (t->state != TCP_ENDING)
+	if (t->link.state != LINK_ENDING)
 		return false;
-	if (getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &number, &length) == 0 && number) {
-		broken(t, why, number);
+	if (getsockopt(t->link.fd, SOL_SOCKET, SO_ERROR, &number, &length) == 0 && number) {
+		link_broken(&t->link, why, number);
 		return false;
 	}
-	count_confirmed(t);
+	tcp_count(&t->link);
 	return true;
 }
 
 /* The peer is done: our FIN, then its acknowledgement. */
 static void end_connection(struct tcp_transport *t)
 {
-	const bool begins = t->state == TCP_UP;
+	const bool begins = t->link.state == LINK_UP;
 
 	if (!close_our_side(t, "the collector closed it"))
 		return;
 	if (begins)
-		t->until = mono_now().ns + ENDING_WAIT_NS;
-	if (t->delivery.confirmed == t->delivery.taken || mono_now().ns >= t->until)
-		broken(t, "the collector closed it", 0);
+		t->link.until = mono_now().ns + LINK_ENDING_NS;
+	if (t->link.delivery.confirmed == t->link.delivery.taken || mono_now().ns >= t->link.until)
+		link_broken(&t->link, "the collector closed it", 0);
 }
 
 /* Half a message must not look like an end: then a reset. */
@@ -313,66 +234,49 @@ static void reset_if_cut(const struct tcp_transport *t)
 	const struct linger reset = {.l_onoff = 1};
 
 	if (rest_length(t))
-		setsockopt(t->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-}
-
-/* The peer acknowledges or reads. */
-static bool has_moved(struct tcp_transport *t)
-{
-	const bool moved = t->delivery.confirmed != t->moved_octets || t->window != t->moved_window;
-
-	t->moved_octets = t->delivery.confirmed;
-	t->moved_window = t->window;
-	return moved;
+		setsockopt(t->link.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
 }
 
 /* Our FIN, then the peer's, which says that it has read everything. Its FIN alone says nothing while ours is
  * not acknowledged. */
 static void serve_finish(struct tcp_transport *t)
 {
-	if (t->state >= TCP_UP)
+	if (t->link.state >= LINK_UP)
 		discard_received(t);
-	if (t->state >= TCP_UP && !close_our_side(t, "the collector did not read all of it"))
-		count_confirmed(t);
-	if (t->state < TCP_UP)
+	if (t->link.state >= LINK_UP && !close_our_side(t, "the collector did not read all of it"))
+		tcp_count(&t->link);
+	if (t->link.state < LINK_UP)
 		return;
-	const int64_t now = mono_now().ns;
-	if (has_moved(t) && now < t->finish_until)
-		t->until = now + t->patience;
-	if (t->state == TCP_ENDING && t->peer_done && t->delivery.confirmed == t->delivery.taken) {
-		let_go(t);
-	} else if (now >= t->until) {
-		t->delivery.left = true;
+	if (t->link.state == LINK_ENDING && t->peer_done &&
+	    t->link.delivery.confirmed == t->link.delivery.taken) {
+		link_let_go(&t->link);
+	} else if (link_is_stuck(&t->link)) {
+		t->link.delivery.left = true;
 		reset_if_cut(t);
-		broken(t, "the collector does not close its side", 0);
+		link_broken(&t->link, "the collector does not close its side", 0);
 	}
 }
 
 static void tcp_service(struct transport *transport)
 {
 	struct tcp_transport *t = self(transport);
-	const struct sockaddr_storage *to;
 
-	if (t->finishing) {
+	if (t->link.finishing) {
 		serve_finish(t);
 		return;
 	}
-	switch (t->state) {
-	case TCP_IDLE:
-		to = dial_next(&t->dial, transport);
-		if (to)
-			start_connect(t, to);
-		break;
-	case TCP_CONNECTING: check_connect(t); break;
-	case TCP_UP:
+	switch (t->link.state) {
+	case LINK_IDLE:
+	case LINK_CONNECTING: link_connect(&t->link); break;
+	case LINK_UP:
 		if (!t->stacked)
 			discard_received(t);
-		if (t->state == TCP_UP && !t->peer_done)
+		if (t->link.state == LINK_UP && !t->peer_done)
 			push(t);
 		break;
-	case TCP_ENDING: break;
+	case LINK_ENDING: break;
 	}
-	if (t->state >= TCP_UP && t->peer_done)
+	if (t->link.state >= LINK_UP && t->peer_done)
 		end_connection(t);
 }
 
@@ -383,12 +287,9 @@ static enum status tcp_open(struct transport **out, const struct endpoint *to,
 
 	if (!t)
 		return error_set(err, ERR_MEMORY, "%s/%s: out of memory", to->type->scheme, to->host);
-	t->transport.type = &tcp_transport;
-	t->fd = -1;
 	t->stacked = options->stacked;
-	t->max_message = options->max_message;
-	dial_init(&t->dial, to, options);
-	*out = &t->transport;
+	link_init(&t->link, &tcp_transport, &connection, to, options);
+	*out = &t->link.transport;
 	return OK;
 }
 
@@ -396,12 +297,7 @@ static size_t tcp_message_limit(struct transport *transport)
 {
 	const struct tcp_transport *t = self(transport);
 
-	return t->max_message ? t->max_message : MESSAGE_MAX;
-}
-
-static enum status not_now(const struct tcp_transport *t, const char *why, struct error *err)
-{
-	return error_set(err, AGAIN, "%s/%s: %s", t->dial.scheme, t->dial.host, why);
+	return t->link.max_message ? t->link.max_message : LINK_MESSAGE_MAX;
 }
 
 static enum status tcp_send(struct transport *transport, struct span message, struct error *err)
@@ -409,67 +305,37 @@ static enum status tcp_send(struct transport *transport, struct span message, st
 	struct tcp_transport *t = self(transport);
 	ssize_t n;
 
-	if (t->state != TCP_UP || t->peer_done || t->finishing)
-		return not_now(t, "no connection", err);
+	if (t->link.state != LINK_UP || t->peer_done || t->link.finishing)
+		return link_not_now(&t->link, "no connection", err);
 	if (message.length > REST_MAX)
-		return error_set(err, ERR_LIMIT, "%s/%s: %zu octets; allowed: %d", t->dial.scheme,
-				 t->dial.host, message.length, REST_MAX);
+		return error_set(err, ERR_LIMIT, "%s/%s: %zu octets; allowed: %d", t->link.dial.scheme,
+				 t->link.dial.host, message.length, REST_MAX);
 	if (!push(t))
-		return not_now(t, "the collector reads slowly", err);
+		return link_not_now(&t->link, "the collector reads slowly", err);
 	do
-		n = send(t->fd, message.data, message.length, MSG_DONTWAIT | MSG_NOSIGNAL);
+		n = send(t->link.fd, message.data, message.length, MSG_DONTWAIT | MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
 	if (n < 0 && (errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM))
-		return not_now(t, "the collector reads slowly", err);
+		return link_not_now(&t->link, "the collector reads slowly", err);
 	if (n < 0) {
-		broken(t, "cannot send", errno);
-		return not_now(t, "no connection", err);
+		link_broken(&t->link, "cannot send", errno);
+		return link_not_now(&t->link, "no connection", err);
 	}
 	t->rest_at = 0;
 	t->rest_end = message.length - (size_t)n;
 	memcpy(t->rest, message.data + n, t->rest_end);
-	t->delivery.taken += message.length;
+	t->link.delivery.taken += message.length;
 	return OK;
-}
-
-static struct delivery tcp_delivery(struct transport *transport)
-{
-	struct tcp_transport *t = self(transport);
-
-	count_confirmed(t);
-	return t->delivery;
-}
-
-static uint32_t tcp_generation(const struct transport *t)
-{
-	return ((const struct tcp_transport *)t)->generation;
 }
 
 static enum transport_state tcp_state(const struct transport *transport)
 {
 	const struct tcp_transport *t = (const struct tcp_transport *)transport;
 
-	if (t->state < TCP_UP || (t->finishing && !t->delivery.taken))
+	if (t->link.state < LINK_UP || (t->link.finishing && !t->link.delivery.taken))
 		return TRANSPORT_DOWN;
-	return t->state == TCP_UP && !t->peer_done && !t->finishing ? TRANSPORT_UP : TRANSPORT_ENDING;
-}
-
-static int tcp_poll_fd(const struct transport *t)
-{
-	return ((const struct tcp_transport *)t)->fd;
-}
-
-static bool tcp_addresses(const struct transport *transport, struct sockaddr_storage *local,
-			  struct sockaddr_storage *remote)
-{
-	const struct tcp_transport *t = (const struct tcp_transport *)transport;
-	socklen_t length = sizeof *local;
-
-	memset(local, 0, sizeof *local);
-	if (t->fd < 0 || getsockname(t->fd, (struct sockaddr *)local, &length) < 0)
-		return false;
-	*remote = t->remote;
-	return true;
+	return t->link.state == LINK_UP && !t->peer_done && !t->link.finishing ? TRANSPORT_UP
+									       : TRANSPORT_ENDING;
 }
 
 /* In order: what was taken goes out first, an alert that says why among it. */
@@ -477,25 +343,18 @@ static void tcp_disconnect(struct transport *transport)
 {
 	struct tcp_transport *t = self(transport);
 
-	if (t->state >= TCP_UP)
-		t->peer_done = t->quiet = true;
+	if (t->link.state >= LINK_UP)
+		t->peer_done = t->link.quiet = true;
 	else
-		let_go(t);
+		link_let_go(&t->link);
 }
 
 static void tcp_finish(struct transport *transport, int64_t patience_ns)
 {
 	struct tcp_transport *t = self(transport);
-	const int64_t now = mono_now().ns;
 
-	if (!t->finishing)
-		t->finish_until = now + FINISH_MOST_NS;
-	t->finishing = true;
 	t->stacked = false; /* what the peer still says is of no interest */
-	t->patience = patience_ns;
-	t->until = now + patience_ns;
-	if (t->state < TCP_UP)
-		let_go(t);
+	(void)link_finish(&t->link, patience_ns);
 }
 
 /* FIN behind the last whole message (RFC 7011 10.4.4). */
@@ -506,17 +365,15 @@ static void tcp_close(struct transport *transport)
 	if (!t)
 		return;
 	const int64_t until = mono_now().ns + CLOSE_WAIT_MS * NS_PER_MS;
-	while (t->state == TCP_UP && !push(t) && t->fd >= 0 && mono_now().ns < until) {
-		struct pollfd p = {.fd = t->fd, .events = POLLOUT};
+	while (t->link.state == LINK_UP && !push(t) && t->link.fd >= 0 && mono_now().ns < until) {
+		struct pollfd p = {.fd = t->link.fd, .events = POLLOUT};
 		poll(&p, 1, CLOSE_WAIT_MS);
 	}
-	if (t->state == TCP_UP && !rest_length(t))
+	if (t->link.state == LINK_UP && !rest_length(t))
 		discard_received(t); /* unread octets would turn the FIN into a reset */
-	if (t->fd >= 0)
+	if (t->link.fd >= 0)
 		reset_if_cut(t);
-	if (t->fd >= 0)
-		close(t->fd);
-	dial_fini(&t->dial);
+	link_fini(&t->link);
 	free(t);
 }
 
@@ -531,12 +388,12 @@ const struct transport_type tcp_transport = {
 	.service = tcp_service,
 	.message_limit = tcp_message_limit,
 	.send = tcp_send,
-	.generation = tcp_generation,
-	.delivery = tcp_delivery,
+	.generation = link_generation,
+	.delivery = link_delivery,
 	.state = tcp_state,
 	.finish = tcp_finish,
-	.poll_fd = tcp_poll_fd,
-	.addresses = tcp_addresses,
+	.poll_fd = link_poll_fd,
+	.addresses = link_addresses,
 	.close = tcp_close,
 	.lower = &tcp_lower,
 };

@@ -114,6 +114,10 @@ struct transport_type {
 	/* NULL: there are no connections (UDP, files); errors alone tell of a peer that is away. */
 	enum transport_state (*state)(const struct transport *);
 
+	/* An empty message that may be sent behind the last one when it finishes, as often as it takes to
+	 * hear how far the peer has read; copied. NULL: not wanted. */
+	void (*mark)(struct transport *, struct span message);
+
 	/* Take no more messages, and end the connection in order: what was taken goes out, then our end of
 	 * it; service goes on with that. `state` is ENDING until the peer has closed its side too, which it
 	 * does when it has read everything, or the connection broke, or nothing moved for `patience_ns`;

@@ -180,6 +180,30 @@ static void sctp_sink(char **argument)
 	sink(argument, SOCK_STREAM, IPPROTO_SCTP);
 }
 
+/* A capture file of packets without data, each a flow of its own: 10.0.0.0 and what follows are the sources.
+ */
+static void write_capture(char **argument)
+{
+	static const uint32_t file[] = {0xa1b2c3d4, 4 << 16 | 2, 0, 0, 65535, 101};
+	uint8_t packet[28] = {0x45, 0, 0, 28,  0, 0, 0, 0,  64,  17, 0,  0, 10,
+			      0,    0, 0, 192, 0, 2, 1, 15, 160, 0,  53, 0, 8};
+	const unsigned long count = number(argument[1]);
+	FILE *out = fopen(argument[0], "w");
+
+	if (!out || fwrite(file, sizeof file, 1, out) != 1)
+		fail(argument[0]);
+	for (uint32_t i = 0; i < count; i++) {
+		const uint32_t head[] = {1700000000, i % 1000000, sizeof packet, sizeof packet};
+		const uint32_t source = htonl(0x0a000000 + i);
+
+		memcpy(packet + 12, &source, sizeof source);
+		if (fwrite(head, sizeof head, 1, out) != 1 || fwrite(packet, sizeof packet, 1, out) != 1)
+			fail(argument[0]);
+	}
+	if (fclose(out) != 0)
+		fail(argument[0]);
+}
+
 static void end_machine(char **argument)
 {
 	if (iopl(3) != 0)
@@ -192,9 +216,9 @@ static const struct {
 	int least, most; /* arguments */
 	void (*run)(char **argument);
 } jobs[] = {
-	{"exit", 1, 1, end_machine},    {"udp-send", 4, 5, udp_send}, {"tcp-send", 3, 3, tcp_send},
-	{"sctp-send", 4, 4, sctp_send}, {"udp-sink", 2, 2, udp_sink}, {"sctp-sink", 2, 2, sctp_sink},
-	{"tcp-sink", 1, 1, tcp_sink},
+	{"exit", 1, 1, end_machine},    {"udp-send", 4, 5, udp_send},     {"tcp-send", 3, 3, tcp_send},
+	{"sctp-send", 4, 4, sctp_send}, {"udp-sink", 2, 2, udp_sink},     {"sctp-sink", 2, 2, sctp_sink},
+	{"tcp-sink", 1, 1, tcp_sink},   {"capture", 2, 2, write_capture},
 };
 
 int main(int argc, char **argv)

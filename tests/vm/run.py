@@ -14,7 +14,8 @@ KVM is not used even where it is: a /dev/kvm that can be opened may still hang i
 enough. The processor is without cmpxchg16b, which the QEMU of Debian 12 emulates in a way that stops Linux 6.12.
 
 Environment: WEIR, OBSERVE_LIVE, VM_HELPER (programs for the guest), VM_CACHE (instead of .cache/vm), VM_SECONDS (until
-the guest is ended, 200).
+the guest is ended, 200), VM_MEMORY (of the guest, in MiB, 768), VM_SETTINGS (NAME=VALUE..., which the script finds as
+$weir_NAME).
 """
 
 import fcntl
@@ -34,6 +35,8 @@ HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent.parent
 CACHE = Path(os.environ.get("VM_CACHE") or PROJECT / ".cache" / "vm")
 SECONDS = int(os.environ.get("VM_SECONDS") or 200)
+MEMORY = os.environ.get("VM_MEMORY") or "768"
+SETTINGS = [f"weir_{word}" for word in (os.environ.get("VM_SETTINGS") or "").split()]
 DOWNLOAD_SECONDS = 300
 CONSOLE_LINES = 150  # shown of a guest that failed
 
@@ -203,9 +206,9 @@ def boot(vmlinuz, initramfs, script, folder):
     """Its exit status; None: it did not tell one. Its two serial lines are the files console and results."""
     command = [
         "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-        "-M", "pc", "-accel", "tcg,thread=multi", "-cpu", "max,-cx16", "-smp", "1", "-m", "768",
+        "-M", "pc", "-accel", "tcg,thread=multi", "-cpu", "max,-cx16", "-smp", "1", "-m", MEMORY,
         "-kernel", vmlinuz, "-initrd", initramfs,
-        "-append", f"console=ttyS0 panic=-1 quiet mitigations=off weir_test={script}",
+        "-append", f"console=ttyS0 panic=-1 quiet mitigations=off no_timer_check {' '.join([f'weir_test={script}', *SETTINGS])}",
         "-device", "isa-debug-exit,iobase=0x501,iosize=4",
         "-serial", f"file:{folder}/console", "-serial", f"file:{folder}/results",
     ]  # fmt: skip
@@ -262,8 +265,9 @@ def judge(status, folder):
 
 def find_programs(script):
     programs = {"weir": os.environ["WEIR"], "observe_live": os.environ["OBSERVE_LIVE"], "helper": os.environ["VM_HELPER"]}
-    if script == "collect":
-        programs["weir-collect.so"] = os.environ["WEIR_COLLECT"]
+    if script in ("collect", "sctp"):
+        for module in ("weir-collect.so", "weir-query.so"):
+            programs[module] = Path(os.environ["WEIR_COLLECT"]).parent / module
     if b"__asan_init" in Path(programs["weir"]).read_bytes():
         raise Skip("this build has a sanitizer in it, which is too slow and too large for the guest")
     for tool in ["busybox", *TOOLS]:
