@@ -33,6 +33,8 @@ static const struct property_word captures[] = {
 	[CAPTURE_RING] = {"ring", "packets are read from a ring that the kernel fills"},
 	[CAPTURE_EBPF] = {"ebpf",
 			  "the kernel counts packets into flows (Linux 6.6); the ring where it cannot"},
+	[CAPTURE_AUTO] = {"auto",
+			  "the kernel counts packets where that is cheaper; the ring where it cannot"},
 	{NULL, NULL},
 };
 

@@ -11,7 +11,7 @@
 enum { SETTINGS_POINTS_MAX = 64 };
 
 /* How live interfaces are observed. */
-enum capture { CAPTURE_RING, CAPTURE_EBPF };
+enum capture { CAPTURE_RING, CAPTURE_EBPF, CAPTURE_AUTO };
 
 /* An observation point that is named. */
 struct point_settings {

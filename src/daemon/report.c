@@ -86,6 +86,7 @@ static json_t *source_report(const struct device *device, uint32_t i)
 	json_object_set_new(o, "octets", number(s.octets));
 	json_object_set_new(o, "droppedPackets", number(s.dropped_packets));
 	json_object_set_new(o, "excludedPackets", number(s.excluded_packets));
+	json_object_set_new(o, "captureChanges", number(s.changes));
 	return o;
 }
 
