@@ -113,6 +113,8 @@ const struct property properties[] = {
 	 .meaning = "MAC addresses of the first packet", .zero = "no MAC addresses"},
 	{"ExtraFields.Vlan", PROPERTY_FLAG, .standard = 0, AT(field_vlan),
 	 .meaning = "VLAN of the first packet", .zero = "no VLAN"},
+	{"ExtraFields.Process", PROPERTY_FLAG, .standard = 0, AT(field_process),
+	 .meaning = "process and user of this system's sockets (Linux 6.6)", .zero = "no process, no user"},
 	{"TemplateRefresh", PROPERTY_NUMBER, "milliseconds", 1000, DAY_MS, 60000,
 	 AT_MS(exporter.template_refresh_ns),
 	 .meaning = "templates are sent again at least this often, over UDP", .live = true},
