@@ -34,7 +34,6 @@ enum status device_open_capture(struct device *device, const struct source_optio
 	const char *obstacle = find_obstacle(device);
 	struct source_options counted = *options;
 	struct error why;
-
 	const bool chooses = device->settings->capture == CAPTURE_AUTO;
 
 	if (device->settings->capture == CAPTURE_RING)
