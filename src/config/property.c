@@ -33,6 +33,8 @@ static const struct property_word captures[] = {
 	[CAPTURE_RING] = {"ring", "packets are read from a ring that the kernel fills"},
 	[CAPTURE_EBPF] = {"ebpf",
 			  "the kernel counts packets into flows (Linux 6.6); the ring where it cannot"},
+	[CAPTURE_AUTO] = {"auto",
+			  "the kernel counts packets where that is cheaper; the ring where it cannot"},
 	{NULL, NULL},
 };
 
@@ -111,6 +113,8 @@ const struct property properties[] = {
 	 .meaning = "MAC addresses of the first packet", .zero = "no MAC addresses"},
 	{"ExtraFields.Vlan", PROPERTY_FLAG, .standard = 0, AT(field_vlan),
 	 .meaning = "VLAN of the first packet", .zero = "no VLAN"},
+	{"ExtraFields.Process", PROPERTY_FLAG, .standard = 0, AT(field_process),
+	 .meaning = "process and user of this system's sockets (Linux 6.6)", .zero = "no process, no user"},
 	{"TemplateRefresh", PROPERTY_NUMBER, "milliseconds", 1000, DAY_MS, 60000,
 	 AT_MS(exporter.template_refresh_ns),
 	 .meaning = "templates are sent again at least this often, over UDP", .live = true},

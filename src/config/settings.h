@@ -11,7 +11,7 @@
 enum { SETTINGS_POINTS_MAX = 64 };
 
 /* How live interfaces are observed. */
-enum capture { CAPTURE_RING, CAPTURE_EBPF };
+enum capture { CAPTURE_RING, CAPTURE_EBPF, CAPTURE_AUTO };
 
 /* An observation point that is named. */
 struct point_settings {
@@ -33,9 +33,9 @@ struct settings {
 	uint32_t shards;                    /* meters side by side; 0: one for each processor */
 	bool shed;                          /* Overload: frames are left out, before the kernel drops them */
 	bool biflows, totals, microseconds; /* forms of records … */
-	bool field_ttl, field_mac, field_vlan; /* … and fields besides */
-	struct selector_chain selection;       /* of packets, at points without a chain of their own */
-	uint32_t nflog_count;                  /* 0: refused frames are not told of */
+	bool field_ttl, field_mac, field_vlan, field_process; /* … and fields besides */
+	struct selector_chain selection; /* of packets, at points without a chain of their own */
+	uint32_t nflog_count;            /* 0: refused frames are not told of */
 	uint16_t nflog_group[NFLOG_GROUPS_MAX];
 	bool trace_rules, drop_reasons, peer_check;
 	struct denial_prefixes prefixes; /* none: the usual ones */

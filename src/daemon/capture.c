@@ -34,17 +34,24 @@ enum status device_open_capture(struct device *device, const struct source_optio
 	const char *obstacle = find_obstacle(device);
 	struct source_options counted = *options;
 	struct error why;
+	const bool chooses = device->settings->capture == CAPTURE_AUTO;
 
 	if (device->settings->capture == CAPTURE_RING)
 		return afpacket_source.open(&device->source[0], options, err);
 	if (obstacle) {
-		log_warn(&device->log, "Capture: ebpf does not go with %s: packet rings are used", obstacle);
+		log_line(&device->log, chooses ? LOG_INFO : LOG_WARN,
+			 "Capture: %s does not go with %s: packet rings are used", chooses ? "auto" : "ebpf",
+			 obstacle);
 		return afpacket_source.open(&device->source[0], options, err);
 	}
+	counted.may_count = chooses;
 	counted.dscp_key = device->settings->meter.dscp_key;
 	counted.idle_ns = device->settings->meter.idle_ns;
 	switch (ebpf_source.open(&device->source[0], &counted, &why)) {
-	case OK: log_info(&device->log, "packets are counted in the kernel (tcx)"); return OK;
+	case OK:
+		log_info(&device->log, "packets are %s in the kernel (tcx)",
+			 chooses ? "taken, and counted where that is cheaper," : "counted");
+		return OK;
 	case ERR_USAGE: return error_set(err, ERR_USAGE, "%s", why.text);
 	default: break;
 	}

@@ -78,9 +78,15 @@ static void choose_forms(struct settings *s, const struct logger *log)
 			      "direction is a flow");
 		s->biflows = false;
 	}
+	if (s->field_process && s->exporter.packet_time) {
+		log_warn(log,
+			 "ExtraFields.Process is for live interfaces: a capture file knows no processes");
+		s->field_process = false;
+	}
 	*forms |= (s->totals ? FORM_TOTALS : 0) | (s->microseconds ? FORM_MICROSECONDS : 0) |
 		  (s->field_ttl ? FORM_TTL : 0) | (s->field_mac ? FORM_MAC : 0) |
-		  (s->field_vlan ? FORM_VLAN : 0) | (s->biflows ? FORM_BIFLOW : 0);
+		  (s->field_vlan ? FORM_VLAN : 0) | (s->biflows ? FORM_BIFLOW : 0) |
+		  (s->field_process ? FORM_PROCESS : 0);
 	*extras |= (s->microseconds ? EXTRA_MICROSECONDS : 0) | (s->totals ? EXTRA_TOTALS : 0) |
 		   (s->biflows ? EXTRA_BIFLOWS : 0) |
 		   (*forms & (FORM_TTL | FORM_MAC | FORM_VLAN) ? EXTRA_PACKETS : 0);
@@ -105,6 +111,8 @@ static void choose_shards(struct settings *s, const struct logger *log)
 		reason = "records are selected";
 	else if (s->nflog_count || s->trace_rules || s->drop_reasons || s->peer_check)
 		reason = "refused frames are told of";
+	else if (s->field_process)
+		reason = "processes are told of";
 	else if (!s->exporter.packet_time && s->capture != CAPTURE_RING)
 		reason = "Capture is not ring";
 	if (!reason)
@@ -161,6 +169,8 @@ void device_fini(struct device *device)
 	while (device->domain_count > 0)
 		exporter_free(device->of_domain[--device->domain_count].exporter);
 	exporter_free(device->exporter);
+	owners_close(device->owners);
+	device->owners = NULL;
 	interface_errors_close(device->interface_errors);
 	device->interface_errors = NULL;
 	if (device->domain_hold >= 0)

@@ -10,6 +10,7 @@
 #include "export/exporter.h"
 #include "meter/meter.h"
 #include "observe/interface_errors.h"
+#include "observe/owners.h"
 #include "observe/point.h"
 #include "observe/rule_counters.h"
 #include "observe/source.h"
@@ -42,8 +43,9 @@ struct device {
 	uint32_t source_count;
 	struct packet_source *source[DEVICE_SOURCES_MAX]; /* the first sees all frames; the others tell of
 							     refused ones */
-	struct peer_check *peers;                         /* NULL: not asked for */
-	settings_reader *reader;                          /* NULL: settings cannot be read again */
+	struct owners *owners;    /* process and user of flows; NULL: not asked for, or not to be had */
+	struct peer_check *peers; /* NULL: not asked for */
+	settings_reader *reader;  /* NULL: settings cannot be read again */
 	void *reader_arg;
 	struct rule_counters *rule_counters;              /* of our own policy; NULL: they are not told */
 	struct interface_errors_reader *interface_errors; /* NULL: they are not told */

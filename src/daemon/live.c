@@ -53,6 +53,8 @@ static void take_events(struct device *device, struct packet_source *source)
 			meter_flush_point(meter, event.point);
 		if (event.change != POINT_DOWN)
 			device_interfaces_changed(device);
+		if (device->owners)
+			owners_follow(device->owners, &device->points);
 	}
 }
 
@@ -107,6 +109,8 @@ static enum status read_batch(struct live *live, struct packet_source *source)
 		return status;
 	if (device->peers && source == device->source[0])
 		peer_check_batch(device->peers, &live->batch);
+	if (device->owners)
+		owners_read(device->owners);
 	if (live->batch.count > 0)
 		live->read_to = live->batch.packet[live->batch.count - 1].time;
 	meter_observe(device->meter, &live->batch);
@@ -469,6 +473,20 @@ static enum status open_peer_check(struct device *device, struct error *err)
 	return peer_check_new(&device->peers, &device->points, &device->log, err);
 }
 
+/* Before the packet source, so that no socket of a flow that it sees is older. */
+static void open_owners(struct device *device)
+{
+	struct exporter *e;
+	struct error err;
+
+	if (!device->settings->field_process)
+		return;
+	if (owners_open(&device->owners, &device->log, &err) != OK)
+		log_warn(&device->log, "process and user are not told: %s", err.text);
+	for (uint32_t n = 0; (e = device_exporter(device, n)); n++)
+		exporter_set_owners(e, device->owners);
+}
+
 static enum status open_sources(struct device *device, struct error *err)
 {
 	char interfaces[SETTINGS_POINTS_MAX * (POINT_NAME_MAX + 1)], groups[NFLOG_GROUPS_MAX * 8];
@@ -484,9 +502,12 @@ static enum status open_sources(struct device *device, struct error *err)
 		shards_lanes(device->shards, &options.lanes, &options.share_factor);
 
 	interface_list(device->settings, interfaces, sizeof interfaces);
+	open_owners(device);
 	const enum status status = device_open_capture(device, &options, err);
 	if (status != OK)
 		return status;
+	if (device->owners)
+		owners_follow(device->owners, &device->points);
 	device->source_count = 1;
 	group_list(device->settings, groups, sizeof groups);
 	if (device->settings->drop_reasons)

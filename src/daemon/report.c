@@ -85,6 +85,19 @@ static json_t *source_report(const struct device *device, uint32_t i)
 	json_object_set_new(o, "octets", number(s.octets));
 	json_object_set_new(o, "droppedPackets", number(s.dropped_packets));
 	json_object_set_new(o, "excludedPackets", number(s.excluded_packets));
+	json_object_set_new(o, "captureChanges", number(s.changes));
+	return o;
+}
+
+static json_t *owners_report(const struct device *device)
+{
+	struct owners_statistics s;
+	json_t *o = json_object();
+
+	owners_statistics(device->owners, &s);
+	json_object_set_new(o, "told", number(s.told));
+	json_object_set_new(o, "lost", number(s.lost));
+	json_object_set_new(o, "interfaces", number(s.interfaces));
 	return o;
 }
 
@@ -174,6 +187,8 @@ void device_report(const struct device *device, FILE *out)
 	json_t *o = json_object(), *collectors = json_array(), *records = json_array();
 
 	json_object_set_new(o, "source", source_report(device, 0));
+	if (device->owners)
+		json_object_set_new(o, "owners", owners_report(device));
 	json_object_set_new(o, "meter", meter_report(device));
 	if (device->source_count > 1 || device->peers)
 		json_object_set_new(o, "denied", denied_report(device));

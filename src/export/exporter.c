@@ -342,11 +342,28 @@ static __attribute__((noinline)) size_t encode_denied(struct exporter *e, const 
 	return encode_record(layout, &denied, out);
 }
 
+/* Apart for the same reason. */
+static __attribute__((noinline)) size_t encode_owned(const struct exporter *e, const struct layout *layout,
+						     const struct flow_record *record, uint8_t *out)
+{
+	struct owned_record owned;
+
+	owned_record_of(&owned, record, e->owners);
+	return encode_record(layout, &owned, out);
+}
+
+void exporter_set_owners(struct exporter *e, const struct owners *owners)
+{
+	e->owners = owners;
+}
+
 static size_t encode(struct exporter *e, const struct layout *layout, const struct flow_record *record,
 		     uint8_t *out)
 {
-	return record->key.kind & KIND_DENIED ? encode_denied(e, layout, record, out)
-					      : encode_record(layout, record, out);
+	if (record->key.kind & KIND_DENIED)
+		return encode_denied(e, layout, record, out);
+	return e->context.options.forms & FORM_PROCESS ? encode_owned(e, layout, record, out)
+						       : encode_record(layout, record, out);
 }
 
 /* The ring had no room. NULL: there still is none, and the flow was counted as not sent. */

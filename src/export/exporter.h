@@ -46,6 +46,7 @@ struct exporter_options {
 };
 
 struct interface_errors;
+struct owners;
 
 /* What the device knows about itself, for the options records of RFC 7011 section 4 and the interface table.
  */
@@ -88,12 +89,16 @@ void exporter_put(void *exporter, const struct flow_record *record);
 /* exporter_put in two halves, for a meter in another thread: it encodes into a ring of its own, which reads
  * only what never changes in an exporter (false: no room); what it has encoded is queued by the exporter's
  * thread, after the first exporter_service. Not for refused frames, nor where
- * records are selected. */
+ * records are selected, nor with FORM_PROCESS. */
 struct ring;
 struct ring_view;
 MUST_CHECK bool exporter_encode(const struct exporter *exporter, const struct flow_record *record,
 				struct ring *ring);
 void exporter_put_encoded(struct exporter *exporter, const struct ring_view *record);
+
+/* Who knows process and user of a flow, for records with FORM_PROCESS; must outlive the exporter's last
+ * record. NULL: nobody. */
+void exporter_set_owners(struct exporter *exporter, const struct owners *owners);
 
 /* Give control information anew; the next options refresh carries it. */
 void exporter_control(struct exporter *exporter, const struct exporter_control *control);

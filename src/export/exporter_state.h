@@ -13,6 +13,7 @@ struct exporter {
 	int watch;  /* epoll over the connections, edge-triggered: nothing that nobody reads makes it spin */
 	bool waited_in_vain; /* for collectors that take nothing: not again before they take something */
 	bool told_enterprise;
+	const struct owners *owners; /* borrowed; NULL: nobody knows */
 	void *ring_memory;
 	struct session *session[COLLECTOR_MAX];
 	uint32_t leaving_count; /* sessions that a reload took away, until their connections have ended; one

@@ -62,6 +62,15 @@ enum {
 		.size = sizeof(((struct denied_record *)0)->member), .form = (how), .applies = ONLY_DENIED   \
 	}
 
+/* Of struct owned_record, which does so too. */
+#define OWNED(id, number, member, octets, how)                                                               \
+	{                                                                                                    \
+		.element = IE_##id, .length = (octets), .pen = (number),                                     \
+		.offset = offsetof(struct owned_record, member),                                             \
+		.size = sizeof(((struct owned_record *)0)->member), .form = (how), .applies = ONLY_ALLOWED,  \
+		.with = FORM_PROCESS                                                                         \
+	}
+
 static const struct field flow_fields[] = {
 	KEY_OCTETS(sourceIPv4Address, key.source, 4, ONLY_IPV4),
 	KEY_OCTETS(destinationIPv4Address, key.destination, 4, ONLY_IPV4),
@@ -107,6 +116,9 @@ static const struct field flow_fields[] = {
 		     ONLY_ALLOWED),
 	REVERSE_WITH(FORM_BIFLOW | FORM_MICROSECONDS, 0, flowEndMicroseconds, reverse_end_ntp, 8,
 		     ONLY_ALLOWED),
+	OWNED(localProcessId, WEIR_PEN, process, 4, FORM_NUMBER),
+	OWNED(localProcessName, WEIR_PEN, process_name, FIELD_VARIABLE, FORM_TEXT),
+	OWNED(userName, 0, user_name, FIELD_VARIABLE, FORM_TEXT),
 	NUMBER(droppedOctetDeltaCount, dropped_octets, 8, ONLY_DENIED),
 	NUMBER(droppedPacketDeltaCount, dropped_packets, 8, ONLY_DENIED),
 	DENIED(forwardingStatus, forwarding_status, 1, FORM_NUMBER, 0),
@@ -202,6 +214,20 @@ void denied_record_of(struct denied_record *out, const struct flow_record *recor
 	out->reason = d->reason;
 	out->policy = d->kind;
 	memcpy(out->rule, d->rule, sizeof out->rule);
+}
+
+void owned_record_of(struct owned_record *out, const struct flow_record *record, const struct owners *owners)
+{
+	const struct flow_owner *owner = owners ? owners_find(owners, &record->key, record->direction) : NULL;
+
+	out->flow = *record;
+	out->process = 0;
+	out->process_name[0] = out->user_name[0] = 0;
+	if (!owner)
+		return;
+	out->process = owner->owner.process;
+	memcpy(out->process_name, owner->owner.name, sizeof out->process_name);
+	memcpy(out->user_name, owner->user, sizeof out->user_name);
 }
 
 void layout_make(struct layout *out, uint16_t template_id, uint8_t scope_count, const struct field *rows,

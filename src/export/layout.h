@@ -9,6 +9,7 @@
 #include "base/span.h"
 #include "meter/flow_record.h"
 #include "observe/denial.h"
+#include "observe/owners.h"
 
 enum {
 	FIELDS_MAX = 40,
@@ -42,6 +43,18 @@ _Static_assert(offsetof(struct denied_record, flow) == 0, "fields of a flow reco
 void denied_record_of(struct denied_record *out, const struct flow_record *record,
 		      const struct denial_table *denials);
 
+/* What is sent with FORM_PROCESS of a flow that was let through. */
+struct owned_record {
+	struct flow_record flow;
+	uint32_t process;
+	char process_name[OWNER_NAME];
+	char user_name[USER_NAME_MAX];
+};
+_Static_assert(offsetof(struct owned_record, flow) == 0, "fields of a flow record are where they are in it");
+
+/* Fill *out. No owners: nothing is known. */
+void owned_record_of(struct owned_record *out, const struct flow_record *record, const struct owners *owners);
+
 /* Which layouts have a field: one bit of each group. */
 enum {
 	FOR_IPV4 = 1 << 0,
@@ -67,7 +80,8 @@ enum {
 	FORM_MAC = 1 << 4,          /* MAC addresses of the first packet */
 	FORM_VLAN = 1 << 5,         /* its VLAN */
 	FORM_BIFLOW = 1 << 6,       /* what came back (RFC 5103) */
-	FORMS_ALL = (1 << 7) - 1,
+	FORM_PROCESS = 1 << 7,      /* process and user of this system */
+	FORMS_ALL = (1 << 8) - 1,
 };
 
 /* One row: the element and the member that its value comes from. */
@@ -118,7 +132,8 @@ struct layout {
 /* Number of the layout that serves a record: 0 to FLOW_LAYOUT_COUNT - 1. */
 uint32_t layout_of(const struct flow_record *record);
 
-/* Fill in all flow layouts with these forms; those of refused frames are over struct denied_record. */
+/* Fill in all flow layouts with these forms; those of refused frames are over struct denied_record,
+ * with FORM_PROCESS the others over struct owned_record. */
 void layout_make_flows(struct layout out[static FLOW_LAYOUT_COUNT], uint32_t forms);
 
 /* Our own elements are written under this Private Enterprise Number instead of WEIR_PEN. */

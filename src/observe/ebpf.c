@@ -3,6 +3,7 @@
  *
  * Which interfaces are there is the watcher's business; its sockets hear nothing. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -10,7 +11,9 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "observe/capture_choice.h"
 #include "observe/counted_queue.h"
+#include "observe/grace.h"
 #include "observe/kernel_cache.h"
 #include "observe/watch.h"
 
@@ -29,10 +32,12 @@ struct counter {
 	uint32_t ifindex;
 	uint16_t point;
 	uint8_t link;
-	bool up;      /* its POINT_UP was told: what it has counted may be taken */
-	bool leaving; /* detached; it ends with the POINT_DOWN that waits */
-	bool present; /* while looking for those that are not any more */
-	bool told;    /* … that it does not work */
+	bool up;                       /* its POINT_UP was told: what it has counted may be taken */
+	bool leaving;                  /* detached; it ends with the POINT_DOWN that waits */
+	bool present;                  /* while looking for those that are not any more */
+	bool told;                     /* … that it does not work */
+	uint64_t frames;               /* that had passed when its period began */
+	struct capture_choice *choice; /* NULL: it counts, whatever passes */
 };
 
 struct ebpf {
@@ -43,11 +48,17 @@ struct ebpf {
 	bool full;    /* a ring is filling up, or all is wanted now */
 	bool pending; /* an event that waits until everything before it was read */
 	struct point_event event;
-	struct mono_ns taken, retry;
+	bool taking;  /* what was swapped out is to be collected … */
+	bool waiting; /* … when the kernel has let go of it */
+	bool hurried; /* … and nothing else is done before */
+	struct grace *grace;
+	struct mono_ns begun, taken, retry;
+	struct mono_ns period; /* when it began: how packets are taken is looked at when it ends */
 	uint32_t counters;
 	struct counter counter[COUNTERS_MAX];
-	const struct counter *at;          /* while collecting */
+	struct counter *at;                /* while collecting */
 	struct counted_queue queue, later; /* later: counted after the swap */
+	uint64_t changes;                  /* of how packets are taken */
 	struct kernel_cache_statistics closed;
 };
 
@@ -65,6 +76,8 @@ static void take_flow(void *source, const struct cached_flow *flow)
 	struct ebpf *s = source;
 	const bool later = (int64_t)flow->first > s->taken.ns;
 
+	if (s->at->choice)
+		capture_choice_flow(s->at->choice, (const uint64_t *)flow->word);
 	if (s->watcher.exclusions.count == 0 || !is_excluded(s, flow))
 		counted_queue_flow(later ? &s->later : &s->queue, s->at->point, flow);
 }
@@ -87,25 +100,69 @@ static void swap_queues(struct ebpf *s)
 	counted_queue_clear(&s->later);
 }
 
-static void take_all(struct ebpf *s)
+static void tell_choice(struct ebpf *s, const struct counter *c, uint64_t frames, int64_t ns)
 {
-	const struct kernel_cache_sink sink = {.flow = take_flow, .frame = take_frame, .arg = s};
-	struct error err;
+	const uint64_t rate = ns > 0 ? frames * NS_PER_S / (uint64_t)ns : frames;
+
+	s->changes++;
+	log_info(s->options.log, "interface %s: packets are %s, %" PRIu64 " a second",
+		 s->watcher.points->point[c->point].name,
+		 c->choice->counting ? "counted in the kernel" : "taken one by one", rate);
+}
+
+/* Which way is cheaper now? */
+static void choose(struct ebpf *s)
+{
+	const int64_t ns = s->taken.ns - s->period.ns;
+
+	if (ns < TAKE_NS - TAKE_NS / 4)
+		return;
+	s->period = s->taken;
+	for (uint32_t i = 0; i < s->counters; i++) {
+		struct counter *c = &s->counter[i];
+		struct kernel_cache_statistics sums;
+
+		if (!c->choice || !c->cache || !c->up)
+			continue;
+		kernel_cache_statistics(c->cache, &sums);
+		if (capture_choice_period(c->choice, sums.frames - c->frames)) {
+			kernel_cache_apart(c->cache, !c->choice->counting);
+			tell_choice(s, c, sums.frames - c->frames, ns);
+		}
+		c->frames = sums.frames;
+	}
+}
+
+/* From here on packets go elsewhere; those that a program has in its hands now still come. */
+static void begin_taking(struct ebpf *s)
+{
 	bool any = false;
 
-	swap_queues(s);
-	s->taken = mono_now();
+	s->begun = mono_now();
+	s->hurried = s->full;
 	s->full = false;
 	for (uint32_t i = 0; i < s->counters; i++)
 		any |= s->counter[i].cache && s->counter[i].up && kernel_cache_swap(s->counter[i].cache);
-	if (any && kernel_cache_wait(&err) != OK)
-		log_error(s->options.log, "%s", err.text); /* it worked when we began */
+	if (any)
+		grace_begin(s->grace); /* one for all interfaces */
+	s->taking = true;
+	s->waiting = any;
+}
+
+static void end_taking(struct ebpf *s)
+{
+	const struct kernel_cache_sink sink = {.flow = take_flow, .frame = take_frame, .arg = s};
+
+	s->taking = s->waiting = false;
+	swap_queues(s);
+	s->taken = s->begun;
 	for (uint32_t i = 0; i < s->counters; i++) {
 		s->at = &s->counter[i];
 		if (s->at->cache && s->at->up)
 			kernel_cache_collect(s->at->cache, &sink);
 	}
 	counted_queue_sort(&s->queue);
+	choose(s);
 }
 
 /* ---- interfaces ---- */
@@ -121,6 +178,7 @@ static void end_counter(struct ebpf *s, uint32_t i)
 		s->closed.lost += sums.lost;
 		kernel_cache_close(s->counter[i].cache); /* leaves the epoll set by itself */
 	}
+	free(s->counter[i].choice);
 	s->counters--;
 	memmove(&s->counter[i], &s->counter[i + 1], (s->counters - i) * sizeof s->counter[0]);
 }
@@ -139,10 +197,14 @@ static void open_counter(struct ebpf *s, struct counter *c, const char *name)
 	struct error err;
 	const enum status status = kernel_cache_open(&c->cache, &options, &err);
 
-	if (status == OK)
+	if (status == OK) {
+		/* Without the memory for a choice it counts. */
+		c->choice = s->options.may_count ? calloc(1, sizeof *c->choice) : NULL;
+		kernel_cache_apart(c->cache, c->choice);
 		(void)epoll_ctl(s->epoll, EPOLL_CTL_ADD, kernel_cache_fd(c->cache), &event);
-	else if (status != AGAIN && !c->told)
+	} else if (status != AGAIN && !c->told) {
 		log_error(s->options.log, "interface %s: %s; trying again", name, err.text);
+	}
 	c->told |= status != OK && status != AGAIN;
 }
 
@@ -279,16 +341,43 @@ static bool is_due(struct ebpf *s)
 	return due;
 }
 
+/* One taking, or one part of it: it ends when the kernel lets go. False: nothing more now. */
+static bool take_part(struct ebpf *s)
+{
+	enum status status = OK;
+	struct error err;
+
+	if (!s->taking) {
+		if (!is_due(s))
+			return false;
+		begin_taking(s);
+	}
+	if (s->waiting)
+		status = grace_end(s->grace, s->hurried || s->full, &err);
+	if (status == AGAIN) {
+		(void)is_due(s); /* what happens meanwhile does not wake us again and again */
+		return false;
+	}
+	if (status != OK)
+		log_error(s->options.log, "%s", err.text); /* it worked when we began */
+	end_taking(s);
+	return s->full;
+}
+
+static void take(struct ebpf *s)
+{
+	counted_queue_clear(&s->queue);
+	while (take_part(s) && counted_queue_time(&s->queue) == INT64_MAX)
+		continue;
+}
+
 static enum status ebpf_read(struct packet_source *source, struct packet_batch *batch, struct error *err)
 {
 	struct ebpf *s = (struct ebpf *)source;
 	uint64_t times;
 
-	if (counted_queue_time(&s->queue) == INT64_MAX) {
-		counted_queue_clear(&s->queue);
-		if (is_due(s))
-			take_all(s);
-	}
+	if (counted_queue_time(&s->queue) == INT64_MAX)
+		take(s);
 	batch->to_wall = wall_now().ns - mono_now().ns;
 	batch->count = counted_queue_read(&s->queue, batch->packet, PACKET_BATCH_MAX);
 	if (batch->count > 0)
@@ -344,6 +433,7 @@ static void ebpf_statistics(struct packet_source *source, struct source_statisti
 			counted->first_drop_wall_ms = counted->last_drop_wall_ms;
 		counted->dropped_packets = lost;
 	}
+	counted->changes = s->changes;
 	*out = *counted;
 }
 
@@ -361,6 +451,7 @@ static void end_all(struct ebpf *s)
 		end_counter(s, s->counters - 1);
 	counted_queue_fini(&s->queue);
 	counted_queue_fini(&s->later);
+	grace_close(s->grace);
 	close_fd(&s->timer);
 	close_fd(&s->epoll);
 	free(s);
@@ -380,13 +471,17 @@ static enum status open_polling(struct ebpf *s, struct error *err)
 {
 	const struct itimerspec every = {.it_interval.tv_nsec = TAKE_NS, .it_value.tv_nsec = TAKE_NS};
 	struct epoll_event timer = {.events = EPOLLIN, .data.ptr = &s->timer};
+	struct epoll_event grace = {.events = EPOLLIN, .data.ptr = &s->grace};
 
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
 	s->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (s->epoll < 0 || s->timer < 0 || timerfd_settime(s->timer, 0, &every, NULL) < 0 ||
 	    epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->timer, &timer) < 0)
 		return error_errno(err, "packet source: epoll");
-	return OK;
+	const enum status status = grace_open(&s->grace, err);
+	if (status == OK && epoll_ctl(s->epoll, EPOLL_CTL_ADD, grace_fd(s->grace), &grace) < 0)
+		return error_errno(err, "packet source: epoll");
+	return status;
 }
 
 static enum status ebpf_open(struct packet_source **out, const struct source_options *options,
@@ -408,7 +503,7 @@ static enum status ebpf_open(struct packet_source **out, const struct source_opt
 	s->watcher.on_open = on_open;
 	s->watcher.on_open_arg = s;
 	s->watcher.ring_octets = options->ring_octets ? options->ring_octets : RING_OCTETS_DEFAULT;
-	s->taken = mono_now();
+	s->taken = s->period = mono_now();
 	status = kernel_cache_check(err);
 	if (status == OK)
 		status = open_polling(s, err);

@@ -238,6 +238,11 @@ bool kernel_cache_swap(struct kernel_cache *k)
 	return true;
 }
 
+void kernel_cache_apart(struct kernel_cache *k, bool apart)
+{
+	__atomic_store_n(&k->bpf->bss->apart, apart, __ATOMIC_RELAXED);
+}
+
 enum status kernel_cache_wait(struct error *err)
 {
 	/* Programs run inside of RCU, and this waits for all of it. */
@@ -335,6 +340,10 @@ int kernel_cache_fd(const struct kernel_cache *k)
 bool kernel_cache_swap(struct kernel_cache *k)
 {
 	return false;
+}
+
+void kernel_cache_apart(struct kernel_cache *k, bool apart)
+{
 }
 
 enum status kernel_cache_wait(struct error *err)

@@ -52,6 +52,10 @@ void kernel_cache_detach(struct kernel_cache *cache);
 /* False: detached, or the interface is gone. */
 bool kernel_cache_is_attached(const struct kernel_cache *cache);
 
+/* From now on packets come out one by one, or are counted again. Each of them is told once, whatever it
+ * meets: the program asks once for each. */
+void kernel_cache_apart(struct kernel_cache *cache, bool apart);
+
 /* Becomes readable (edge-triggered) when the ring is filling up. */
 int kernel_cache_fd(const struct kernel_cache *cache);
 

@@ -26,6 +26,8 @@ struct source_options {
 	bool deaf;             /* af_packet: sockets that see interfaces come and go, and no packets */
 	uint32_t lanes;        /* af_packet: threads that read side by side (observe/lanes.h); 0 or 1: one */
 	uint32_t share_factor; /* … between which packets are shared out by this rule (observe/share.h) */
+	bool may_count;        /* ebpf: the kernel counts where that is cheaper, and else hands packets over
+				  one by one */
 	bool dscp_key;         /* ebpf: packets with another DSCP are another flow */
 	int64_t idle_ns; /* ebpf: packets that are further apart are not told together; 0: as it likes */
 };
@@ -37,6 +39,7 @@ struct source_statistics {
 	uint64_t excluded_packets; /* our own export traffic, left out on purpose; 0 where the kernel leaves
 				      it out before anyone counts (af_packet) */
 	uint64_t octets;           /* frame octets handed over */
+	uint64_t changes;          /* ebpf: of one interface between counting and one by one */
 	int64_t first_drop_wall_ms, last_drop_wall_ms; /* when drops were noticed; 0 = never */
 };
 

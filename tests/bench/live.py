@@ -117,8 +117,8 @@ def pmacctd(build, device, port, flows, folder):
     return [shutil.which("pmacctd", path=f"{os.environ.get('PATH', '')}:/usr/sbin"), "-f", settings]
 
 
-PROGRAMS = {"ring": weir("ring"), "2-shards": weir("ring", 2), "ebpf": weir("ebpf"), "softflowd": softflowd, "pmacctd": pmacctd}
-PATTERN = {"ring": "index ", "2-shards": "index ", "ebpf": "packets are counted in the kernel"}
+PROGRAMS = {"ring": weir("ring"), "2-shards": weir("ring", 2), "ebpf": weir("ebpf"), "auto": weir("auto"), "softflowd": softflowd, "pmacctd": pmacctd}
+PATTERN = {"ring": "index ", "2-shards": "index ", "ebpf": "packets are counted in the kernel", "auto": "packets are taken, and counted"}
 
 
 def ticks_of(pid):

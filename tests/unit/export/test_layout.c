@@ -348,6 +348,20 @@ static bool layout_has(const struct layout *layout, const struct field *f)
 	return false;
 }
 
+static void write_form(FILE *out, uint32_t form, const struct field *f)
+{
+	const bool reverse = f->pen == REVERSE_PEN;
+
+	fprintf(out, "| %u | %s%s | %u", form, reverse ? "reverse of " : "",
+		ie_find(reverse ? 0 : f->pen, f->element)->name, f->element);
+	if (f->pen)
+		fprintf(out, ", enterprise %u", f->pen);
+	if (f->length == FIELD_VARIABLE)
+		fprintf(out, " | variable |\n");
+	else
+		fprintf(out, " | %u |\n", f->length);
+}
+
 /* What a form adds to the first layout. */
 static void write_forms(FILE *out, const struct layout *plain)
 {
@@ -360,9 +374,7 @@ static void write_forms(FILE *out, const struct layout *plain)
 			const struct field *f = &with[0].field[i];
 
 			if (!layout_has(plain, f))
-				fprintf(out, "| %u | %s%s | %u%s | %u |\n", form, f->pen ? "reverse of " : "",
-					ie_find(0, f->element)->name, f->element,
-					f->pen ? ", enterprise 29305" : "", f->length);
+				write_form(out, form, f);
 		}
 	}
 }
