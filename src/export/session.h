@@ -78,7 +78,7 @@ struct session {
 	struct acknowledged acknowledged; /* on the connection that is up, or was last */
 	struct flight building;           /* what `data` holds */
 	uint32_t sequence;                /* Data Records sent or given up (RFC 7011 3.1, 10.2.2) */
-	uint32_t last_export_time;
+	uint32_t last_export_time, last_domain;
 	uint32_t generation;
 	bool file;             /* the endpoint is a path */
 	bool started;          /* what a session begins with is due */
@@ -109,6 +109,9 @@ struct session {
 	struct session *successor;   /* … and then this one goes on; NULL: none. Owned */
 	struct outgoing data, control, replay;
 };
+
+/* A message without sets that may follow the last one; 0: nothing was sent before, or no room. */
+size_t session_empty_message(struct session *s, uint8_t *out, size_t size);
 
 /* Why a turn ended. */
 enum turn {

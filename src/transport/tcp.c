@@ -8,8 +8,11 @@
  * it died; the window it offered last, beside what its buffer can hold, bounds it (delivery.unread). An
  * acknowledgement that was lost with the connection makes one message come twice.
  *
- * A peer that closes its side takes no more messages: the one under way is finished, then our side is closed,
- * and the connection ends when the peer has acknowledged all of it.
+ * A peer that closes its side takes no more messages: the one under way is finished. Its FIN says that it has
+ * read everything if its program closed the connection, and nothing if it only half closed it; who dies then
+ * with octets unread resets, unless our FIN was there before. So ours waits, and messages without sets
+ * (transport.h) tell the two apart. One that takes them to the end of our patience leaves unsure what it has
+ * read. A peer that half closes and dies while such a message is on its way counts as closed.
  *
  * When the end is ours (finish), the peer's end is the answer: it comes when the collector has read all there
  * was, while a kernel that has to throw away what was not read answers with a reset. */
@@ -25,9 +28,13 @@
 
 #include "base/time.h"
 #include "transport/dial.h"
+#include "transport/tcp_unread.h"
 
-#define CONNECT_WAIT_NS (20 * NS_PER_S) /* then the next address */
-#define ENDING_WAIT_NS  (5 * NS_PER_S)  /* after our FIN, for the last acknowledgement */
+#define CONNECT_WAIT_NS (20 * NS_PER_S)  /* then the next address */
+#define ENDING_WAIT_NS  (5 * NS_PER_S)   /* after our FIN, for the last acknowledgement */
+#define ASK_FIRST_NS    (20 * NS_PER_MS) /* after the collector's FIN; then doubled */
+#define ANSWER_NS       (1 * NS_PER_MS)  /* and twice the round trip: for the reset of who is gone */
+#define ASK_MOST_NS     (3 * NS_PER_S)
 #define FINISH_MOST_NS  (20 * NS_PER_S) /* for a collector that reads on, but slowly */
 
 enum {
@@ -39,11 +46,11 @@ enum {
 	KEEPALIVE_IDLE_S = 30, /* then … */
 	KEEPALIVE_EVERY_S = 10,
 	KEEPALIVE_COUNT = 3,
-	USUAL_BUFFER = 1 << 17,   /* octets: what weir collect has */
-	UNREAD_SLACK = 1 << 12,   /* the window is told in steps, and not for each segment */
-	UNKNOWN_WINDOW = 1 << 20, /* Linux before 5.4 does not say */
-	CLOSE_WAIT_MS = 500,      /* for the rest of a message, at the end */
+	QUESTION_MAX = 256,  /* octets of a message without sets, wrapped or not */
+	CLOSE_WAIT_MS = 500, /* for the rest of a message, at the end */
 };
+
+static const char CLOSED[] = "the collector closed it", NOT_READ[] = "the collector did not read all of it";
 
 enum tcp_state { TCP_IDLE, TCP_CONNECTING, TCP_UP, TCP_ENDING };
 
@@ -61,8 +68,14 @@ struct tcp_transport {
 	int64_t until;                       /* mono ns: of connecting, of ending */
 	int64_t patience, finish_until;      /* ns, mono ns: of finishing */
 	uint64_t moved_octets, moved_window; /* … when something moved last */
-	uint64_t window,
-		largest_window; /* octets that the peer had room for: last, ever on this connection */
+	struct tcp_unread unread;
+	bool peer_first;                     /* its end came before ours … */
+	uint64_t asked;                      /* … octets given since, to learn whether it takes any */
+	uint64_t arrived;                    /* octets acknowledged, of those taken and of those */
+	int64_t ask_at, asked_at, ask_pause; /* mono ns; ns */
+	bool asking;                         /* just now */
+	size_t (*question)(void *, uint8_t *, size_t);
+	void *question_arg;
 	struct delivery delivery;
 	struct sockaddr_storage remote;
 	size_t rest_at, rest_end; /* of rest[]: not given to the kernel yet */
@@ -79,47 +92,30 @@ static size_t rest_length(const struct tcp_transport *t)
 	return t->rest_end - t->rest_at;
 }
 
-static void watch_window(struct tcp_transport *t)
-{
-	struct tcp_info info;
-	socklen_t length = sizeof info;
-
-	if (getsockopt(t->fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0 ||
-	    length < offsetof(struct tcp_info, tcpi_snd_wnd) + sizeof info.tcpi_snd_wnd) {
-		t->largest_window = UNKNOWN_WINDOW; /* and t->window 0 */
-		return;
-	}
-	t->window = info.tcpi_snd_wnd;
-	if (t->window > t->largest_window)
-		t->largest_window = t->window;
-}
-
-/* Of what is acknowledged, how much may wait in the peer's kernel: what its buffer holds, less the window
- * that it offers. How large the buffer is it does not say. Who reads fast shows all of it as a window; of one
- * that is always behind, or of a larger buffer, which kernels offer by and by, the largest window may have
- * shown no more than half. */
-static uint64_t perhaps_unread(const struct tcp_transport *t)
-{
-	const uint64_t confirmed = t->delivery.confirmed;
-	const uint64_t seen = t->largest_window;
-	const uint64_t buffer = (seen <= USUAL_BUFFER ? USUAL_BUFFER : 2 * seen) + UNREAD_SLACK;
-	const uint64_t bound = buffer - t->window;
-	return confirmed < bound ? confirmed : bound;
-}
-
 /* What the peer's kernel acknowledged. Also right after a reset: the counters outlive the connection. */
 static void count_confirmed(struct tcp_transport *t)
 {
-	const uint64_t given = t->delivery.taken - rest_length(t);
+	const uint64_t given = t->delivery.taken + t->asked - rest_length(t);
 	int waiting = 0;
 
 	if (t->state < TCP_UP)
 		return;
-	watch_window(t);
+	tcp_unread_watch(&t->unread, t->fd);
 	if (ioctl(t->fd, SIOCOUTQ, &waiting) < 0 || waiting < 0)
 		return;
-	if ((uint64_t)waiting <= given && given - (uint64_t)waiting > t->delivery.confirmed)
-		t->delivery.confirmed = given - (uint64_t)waiting;
+	if ((uint64_t)waiting <= given && given - (uint64_t)waiting > t->arrived)
+		t->arrived = given - (uint64_t)waiting;
+	t->delivery.confirmed = t->arrived < t->delivery.taken ? t->arrived : t->delivery.taken;
+}
+
+/* After its end the peer's kernel answers a question with a reset, at once: its program had closed the
+ * connection, and had read all there was, or the reset would have come without a question. */
+static bool is_closed_clean(const struct tcp_transport *t, int number)
+{
+	return (number == EPIPE || number == ECONNRESET) && t->peer_first && t->asked > 0 &&
+	       t->state == TCP_UP && t->delivery.confirmed == t->delivery.taken &&
+	       t->arrived < t->delivery.taken + t->asked &&
+	       (t->asking || mono_now().ns <= t->asked_at + ANSWER_NS + 2 * t->unread.round_trip_ns);
 }
 
 static void let_go(struct tcp_transport *t)
@@ -136,28 +132,33 @@ static void broken(struct tcp_transport *t, const char *what, int number)
 {
 	count_confirmed(t);
 	const uint64_t open = t->delivery.taken - t->delivery.confirmed;
-	const bool was_up = t->state >= TCP_UP;
+	const bool was_up = t->state >= TCP_UP, clean = is_closed_clean(t, number);
+	const unsigned long long tries_s = (unsigned long long)(t->dial.interval / NS_PER_S);
 
-	if (was_up && (number || open || t->finishing))
-		t->delivery.unread = perhaps_unread(t);
+	if (clean) {
+		what = CLOSED;
+		number = 0;
+	} else if (was_up && (number || open || t->finishing || t->peer_first)) {
+		t->delivery.unread = tcp_unread_bound(&t->unread, t->delivery.confirmed);
+	}
 	let_go(t);
-	if (was_up && t->quiet)
+	if (was_up && (t->quiet || (clean && t->finishing)))
 		return;
+	const char *why = number ? strerror(number) : "", *colon = number ? ": " : "";
+	const unsigned long long unread = t->delivery.unread;
 	if (was_up && t->finishing)
 		dial_trouble(&t->dial, &t->transport,
 			     "the connection did not end in order: %s%s%s; %llu octets unacknowledged, at "
 			     "most %llu more unread",
-			     what, number ? ": " : "", number ? strerror(number) : "",
-			     (unsigned long long)open, (unsigned long long)t->delivery.unread);
+			     what, colon, why, (unsigned long long)open, unread);
 	else if (was_up)
 		dial_trouble(&t->dial, &t->transport,
-			     "the connection ended: %s%s%s; %llu octets unacknowledged; tries to reconnect "
-			     "are %lld s apart",
-			     what, number ? ": " : "", number ? strerror(number) : "",
-			     (unsigned long long)open, (long long)(t->dial.interval / NS_PER_S));
+			     "the connection ended: %s%s%s; %llu octets unacknowledged, at most %llu more "
+			     "unread; tries to reconnect are %llu s apart",
+			     what, colon, why, (unsigned long long)open, unread, tries_s);
 	else
-		dial_trouble(&t->dial, &t->transport, "cannot connect: %s; tries are %lld s apart",
-			     number ? strerror(number) : what, (long long)(t->dial.interval / NS_PER_S));
+		dial_trouble(&t->dial, &t->transport, "cannot connect: %s; tries are %llu s apart",
+			     number ? why : what, tries_s);
 }
 
 /* A kernel that lacks one of these still sends. */
@@ -179,7 +180,9 @@ static void connected(struct tcp_transport *t)
 	t->state = TCP_UP;
 	t->peer_done = t->quiet = false;
 	t->delivery = (struct delivery){0};
-	t->window = t->largest_window = 0;
+	t->unread = (struct tcp_unread){0};
+	t->peer_first = false;
+	t->asked = t->arrived = 0;
 	t->generation++;
 	dial_well(&t->dial);
 	log_info(t->dial.log, "collector %s/%s:%u: connected", t->dial.scheme, t->dial.host, t->dial.port);
@@ -240,6 +243,19 @@ static bool push(struct tcp_transport *t)
 	return true;
 }
 
+/* The peer sends no more. */
+static void hear_end(struct tcp_transport *t)
+{
+	t->peer_done = true;
+	if (t->state != TCP_UP)
+		return;
+	t->peer_first = true;
+	t->ask_pause = ASK_FIRST_NS;
+	t->ask_at = mono_now().ns + t->ask_pause;
+	if (!t->finishing)
+		t->until = mono_now().ns + ASK_MOST_NS;
+}
+
 static enum status tcp_receive(struct transport *transport, void *out, size_t size, size_t *length)
 {
 	struct tcp_transport *t = self(transport);
@@ -259,7 +275,7 @@ static enum status tcp_receive(struct transport *transport, void *out, size_t si
 	if (n < 0)
 		broken(t, "the network answers", errno);
 	else
-		t->peer_done = true;
+		hear_end(t);
 	return END;
 }
 
@@ -274,24 +290,57 @@ static void discard_received(struct tcp_transport *t)
 	}
 }
 
-/* Our FIN behind the last whole message. false: the connection is gone, or has still to take some of it. */
-static bool close_our_side(struct tcp_transport *t, const char *why)
+/* The network has said that the connection is gone. */
+static bool is_broken(struct tcp_transport *t, const char *why)
 {
 	int number = 0;
 	socklen_t length = sizeof number;
 
+	if (t->fd < 0 || getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &number, &length) < 0 || !number)
+		return t->fd < 0;
+	broken(t, why, number);
+	return true;
+}
+
+/* Our FIN behind the last whole message. false: the connection is gone, or has still to take some of it. */
+static bool close_our_side(struct tcp_transport *t, const char *why)
+{
 	if (t->state == TCP_UP && push(t)) {
 		shutdown(t->fd, SHUT_WR);
 		t->state = TCP_ENDING;
 	}
-	if (t->state != TCP_ENDING)
+	if (t->state != TCP_ENDING || is_broken(t, why))
 		return false;
-	if (getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &number, &length) == 0 && number) {
-		broken(t, why, number);
-		return false;
-	}
 	count_confirmed(t);
 	return true;
+}
+
+/* The peer closed its side first. Closed, or only half closed, may its program not have read everything? A
+ * message without sets finds out, before our FIN: behind that a kernel tells nothing any more. true: it is
+ * time for our FIN, because there is nothing to learn, or the peer takes all and goes on. */
+static bool ask_peer(struct tcp_transport *t)
+{
+	const int64_t now = mono_now().ns;
+
+	if (!t->question || t->quiet || t->delivery.taken == 0 || now >= t->until)
+		return true;
+	if (is_broken(t, CLOSED))
+		return false;
+	count_confirmed(t);
+	if (!push(t) || now < t->ask_at || t->arrived < t->delivery.taken + t->asked)
+		return false;
+	const size_t octets = t->question(t->question_arg, t->rest, QUESTION_MAX);
+	t->rest_end = octets;
+	push(t);
+	if (t->state != TCP_UP) /* it had reset before */
+		return false;
+	t->asked += octets;
+	t->asked_at = now;
+	t->ask_at = now + (t->ask_pause *= 2);
+	t->asking = true;
+	is_broken(t, CLOSED);
+	t->asking = false;
+	return octets == 0 && t->state == TCP_UP;
 }
 
 /* The peer is done: our FIN, then its acknowledgement. */
@@ -299,12 +348,12 @@ static void end_connection(struct tcp_transport *t)
 {
 	const bool begins = t->state == TCP_UP;
 
-	if (!close_our_side(t, "the collector closed it"))
+	if ((begins && t->peer_first && !ask_peer(t)) || !close_our_side(t, CLOSED))
 		return;
 	if (begins)
 		t->until = mono_now().ns + ENDING_WAIT_NS;
 	if (t->delivery.confirmed == t->delivery.taken || mono_now().ns >= t->until)
-		broken(t, "the collector closed it", 0);
+		broken(t, CLOSED, 0);
 }
 
 /* Half a message must not look like an end: then a reset. */
@@ -319,10 +368,10 @@ static void reset_if_cut(const struct tcp_transport *t)
 /* The peer acknowledges or reads. */
 static bool has_moved(struct tcp_transport *t)
 {
-	const bool moved = t->delivery.confirmed != t->moved_octets || t->window != t->moved_window;
+	const bool moved = t->delivery.confirmed != t->moved_octets || t->unread.window != t->moved_window;
 
 	t->moved_octets = t->delivery.confirmed;
-	t->moved_window = t->window;
+	t->moved_window = t->unread.window;
 	return moved;
 }
 
@@ -332,7 +381,8 @@ static void serve_finish(struct tcp_transport *t)
 {
 	if (t->state >= TCP_UP)
 		discard_received(t);
-	if (t->state >= TCP_UP && !close_our_side(t, "the collector did not read all of it"))
+	const bool asks = t->state == TCP_UP && t->peer_first && !ask_peer(t);
+	if (t->state >= TCP_UP && (asks || !close_our_side(t, NOT_READ)))
 		count_confirmed(t);
 	if (t->state < TCP_UP)
 		return;
@@ -340,7 +390,10 @@ static void serve_finish(struct tcp_transport *t)
 	if (has_moved(t) && now < t->finish_until)
 		t->until = now + t->patience;
 	if (t->state == TCP_ENDING && t->peer_done && t->delivery.confirmed == t->delivery.taken) {
-		let_go(t);
+		if (t->peer_first)
+			broken(t, "the collector closed its side first", 0);
+		else
+			let_go(t);
 	} else if (now >= t->until) {
 		t->delivery.left = true;
 		reset_if_cut(t);
@@ -387,6 +440,8 @@ static enum status tcp_open(struct transport **out, const struct endpoint *to,
 	t->fd = -1;
 	t->stacked = options->stacked;
 	t->max_message = options->max_message;
+	t->question = options->question;
+	t->question_arg = options->question_arg;
 	dial_init(&t->dial, to, options);
 	*out = &t->transport;
 	return OK;
@@ -477,10 +532,12 @@ static void tcp_disconnect(struct transport *transport)
 {
 	struct tcp_transport *t = self(transport);
 
-	if (t->state >= TCP_UP)
+	if (t->state >= TCP_UP) {
+		t->peer_first |= t->state == TCP_UP;
 		t->peer_done = t->quiet = true;
-	else
+	} else {
 		let_go(t);
+	}
 }
 
 static void tcp_finish(struct transport *transport, int64_t patience_ns)
@@ -494,8 +551,12 @@ static void tcp_finish(struct transport *transport, int64_t patience_ns)
 	t->stacked = false; /* what the peer still says is of no interest */
 	t->patience = patience_ns;
 	t->until = now + patience_ns;
+	if (t->state == TCP_UP)
+		discard_received(t);
 	if (t->state < TCP_UP)
 		let_go(t);
+	else if (!t->peer_first) /* at once: a collector may close when it reads close_notify */
+		close_our_side(t, NOT_READ);
 }
 
 /* FIN behind the last whole message (RFC 7011 10.4.4). */

@@ -45,6 +45,12 @@ struct transport_options {
 	int64_t reconnect_ns;          /* between tries to connect; 0: a minute (RFC 7011 10.4.4) */
 	int64_t lifetime_ns;           /* SCTP: data older than this is given up (RFC 3758); 0: never */
 	const struct tls_options *tls; /* borrowed while the transport is open; NULL: none */
+
+	/* For a peer that has closed its side: write a Message without Sets (RFC 7011 2) and answer its
+	 * length; 0: there is none. Whether octets are taken tells a peer that is gone from one that reads
+	 * on, which the transport counts in delivery().unread. NULL: it is not told apart. */
+	size_t (*question)(void *arg, uint8_t *out, size_t size);
+	void *question_arg;
 };
 
 /* How far messages came, counted on a scale of the transport's own that begins anew with each generation.
