@@ -27,6 +27,7 @@ struct collector_options {
 	int64_t sync_ns;          /* of the journal; 0 = 1 s */
 	uint64_t flush_records;   /* of a partition; 0 = the loader's default */
 	int64_t flush_age_ms;     /* 0 = the loader's default */
+	uint64_t lift_records;    /* of loader_options; 0 = its default */
 	int64_t retain_ms;        /* 0 = for ever */
 	uint64_t retain_octets;   /* of partitions; 0 = no bound */
 	bool ignore_port;         /* loader_options */

@@ -150,6 +150,7 @@ static enum status open_loading(struct loading *l, struct error *err)
 		.store = l->context->store,
 		.flush_records = o->flush_records,
 		.flush_age_ms = o->flush_age_ms,
+		.lift_records = o->lift_records,
 		.ignore_port = o->ignore_port,
 		.seed = l->context->seed,
 		.retain_ms = o->retain_ms,

@@ -124,6 +124,15 @@ static void count_stretch(struct shard *s)
 		pthread_cond_broadcast(&all->work);
 }
 
+/* Who stands still tells first what it has counted: tell() does not for every stretch, and the exporters'
+ * thread may be waiting for just this one before it makes room for another shard, who may be what this one
+ * waits for. */
+static void stand_still(struct shards *all)
+{
+	pthread_cond_signal(&all->told);
+	pthread_cond_wait(&all->work, &all->lock);
+}
+
 static void *run(void *arg)
 {
 	struct shard *s = arg;
@@ -136,10 +145,10 @@ static void *run(void *arg)
 		else if (may_read(all))
 			read_stretch(s);
 		else
-			pthread_cond_wait(&all->work, &all->lock);
+			stand_still(all);
 	}
 	while (s->counted - all->exported >= MARKS)
-		pthread_cond_wait(&all->work, &all->lock);
+		stand_still(all);
 	pthread_mutex_unlock(&all->lock);
 	meter_flush(s->meter);
 	pthread_mutex_lock(&all->lock);

@@ -9,7 +9,7 @@
 
 #include "base/time.h"
 #include "store/folder.h"
-#include "store/sql.h"
+#include "store/view_parts.h"
 
 /* Sweeping. */
 
@@ -157,37 +157,66 @@ static void collect_small(const struct manifest *m, bool options, struct group *
 	}
 }
 
-/* One SELECT for all: each column as its type, which Parquet has not kept for times. */
-static enum status source_of(struct loader *l, const struct group *g, struct schema *columns, struct sql *sql)
+/* Every column of the group; those that are the same constant in all of it stay that. */
+static enum status columns_of(const struct manifest *m, const struct group *g, struct schema *columns,
+			      struct constants *same)
 {
-	const struct manifest *m = &l->manifest;
+	const struct constants *first = manifest_constants(m, &m->partitions[g->members[0]]);
+	enum status s = OK;
 
 	for (uint32_t i = 0; i < g->count; i++) {
-		const struct schema *s = &m->layouts[m->partitions[g->members[i]].layout];
+		const struct schema *has = &m->layouts[m->partitions[g->members[i]].layout];
 
-		for (uint32_t k = 0; k < s->count; k++)
-			if (schema_add(columns, s->columns[k].name, (enum column_kind)s->columns[k].kind,
+		for (uint32_t k = 0; k < has->count; k++)
+			if (schema_add(columns, has->columns[k].name, (enum column_kind)has->columns[k].kind,
 				       COLUMNS_MAX) < 0)
 				return ERR_LIMIT;
 	}
+	for (uint32_t k = 0; s == OK && k < first->count; k++) {
+		const struct constant *c = &first->all[k];
+		bool all = true;
+
+		for (uint32_t i = 1; all && i < g->count; i++) {
+			const char *text =
+				constants_find(manifest_constants(m, &m->partitions[g->members[i]]), c->name);
+
+			all = text && strcmp(text, c->text) == 0;
+		}
+		if (all)
+			s = constants_put(same, c->name, c->text);
+	}
+	return s;
+}
+
+/* One SELECT for all: each column as its type, which Parquet has not kept for times. *count: how many. */
+static enum status source_of(struct loader *l, const struct group *g, const struct schema *columns,
+			     const struct constants *same, struct sql *sql, uint32_t *count)
+{
+	const struct view_source from = {.store = l->store,
+					 .manifest = &l->manifest,
+					 .partitions = g->members,
+					 .partition_count = g->count};
+	struct schema in_file = {0};
+	bool failed = false;
+
 	sql_put(sql, "(SELECT ");
 	for (uint32_t i = 0; i < columns->count; i++) {
-		sql_put(sql, i ? ", CAST(" : "CAST(");
-		sql_name(sql, columns->columns[i].name);
-		sql_format(sql, " AS %s) AS ", column_sql_type((enum column_kind)columns->columns[i].kind));
-		sql_name(sql, columns->columns[i].name);
-	}
-	sql_put(sql, " FROM read_parquet([");
-	for (uint32_t i = 0; i < g->count; i++) {
-		char path[STORE_PATH_MAX];
+		const struct column *c = &columns->columns[i];
 
-		if (path_format(path, "%s/%s", l->store, m->partitions[g->members[i]].path) != OK)
-			return ERR_LIMIT;
-		sql_put(sql, i ? "," : "");
-		sql_text(sql, path);
+		if (constants_find(same, c->name))
+			continue;
+		sql_put(sql, in_file.count ? ", CAST(" : "CAST(");
+		sql_name(sql, c->name);
+		sql_format(sql, " AS %s) AS ", column_sql_type((enum column_kind)c->kind));
+		sql_name(sql, c->name);
+		failed |= schema_add(&in_file, c->name, (enum column_kind)c->kind, UINT32_MAX) < 0;
 	}
-	sql_put(sql, "], union_by_name=true))");
-	return sql->failed ? ERR_MEMORY : OK;
+	sql_put(sql, " FROM (");
+	view_select_rows(sql, &from, &in_file);
+	sql_put(sql, "))");
+	*count = in_file.count;
+	schema_fini(&in_file);
+	return sql->failed || failed ? ERR_MEMORY : OK;
 }
 
 static void join_times(const struct manifest *m, const struct group *g, struct partition *out)
@@ -241,9 +270,11 @@ static enum status take_sound(struct loader *l, struct group *g, bool *changed, 
 static enum status compact(struct loader *l, bool options, int64_t now_ms, bool *changed, struct error *err)
 {
 	struct manifest *m = &l->manifest;
+	struct constants same = {0};
 	struct schema columns = {0};
 	struct sql source;
 	struct partition joined;
+	uint32_t count = 0;
 	struct group g;
 	enum status s;
 
@@ -256,9 +287,13 @@ static enum status compact(struct loader *l, bool options, int64_t now_ms, bool 
 	sql_init(&source);
 	join_times(m, &g, &joined);
 	manifest_name(m, options, joined.received_last_ms, joined.path);
-	s = source_of(l, &g, &columns, &source);
+	s = columns_of(m, &g, &columns, &same);
 	if (s == OK)
-		s = partition_write(&l->duck, l->store, source.text, columns.count, &joined, err);
+		s = source_of(l, &g, &columns, &same, &source, &count);
+	if (s == OK)
+		s = partition_write(&l->duck, l->store, source.text, count, &joined, err);
+	if (s == OK)
+		s = manifest_set_constants(m, &joined, &same);
 	const int32_t layout = s == OK ? manifest_layout(m, &columns) : -1;
 	joined.layout = (uint32_t)layout;
 	for (uint32_t i = g.count; s == OK && layout >= 0 && i-- > 0;) {
@@ -270,6 +305,7 @@ static enum status compact(struct loader *l, bool options, int64_t now_ms, bool 
 		s = manifest_add(m, &joined);
 		*changed = true;
 	}
+	constants_fini(&same);
 	schema_fini(&columns);
 	sql_fini(&source);
 	return s;

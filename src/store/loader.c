@@ -13,6 +13,7 @@
 #include "base/time.h"
 #include "store/folder.h"
 #include "store/keep.h"
+#include "store/lift.h"
 #include "store/loader_state.h"
 #include "store/options.h"
 
@@ -262,19 +263,42 @@ bool loader_due(const struct loader *l, int64_t now_ms)
 
 /* Writing. */
 
+/* The file, without the columns that have one value. */
+static enum status write_columns(struct loader *l, struct rows *r, uint32_t number, struct partition *p,
+				 struct constants *lifted, struct error *err)
+{
+	uint32_t columns = r->schema.count;
+	char function[32];
+	struct sql source;
+	enum status s = OK;
+
+	sql_init(&source);
+	snprintf(function, sizeof function, "rows_%u", number);
+	if (r->records >= l->options.lift_records)
+		s = lift_constants(lifted, r, l->duck.connection, function, &source, &columns, err);
+	else
+		sql_format(&source, "%s()", function);
+	if (s == OK)
+		s = source.failed ? ERR_MEMORY
+				  : partition_write(&l->duck, l->store, source.text, columns, p, err);
+	sql_fini(&source);
+	return s;
+}
+
 static enum status write_rows(struct loader *l, struct rows *r, bool options, uint32_t number,
 			      struct error *err)
 {
 	struct partition p = {.options = options};
-	char source[32];
+	struct constants lifted = {0};
 	int32_t layout;
 
 	rows_seal(r);
 	rows_enumerate(r);
-	snprintf(source, sizeof source, "rows_%u()", number);
-
 	manifest_name(&l->manifest, options, r->received_last_ms, p.path);
-	enum status s = partition_write(&l->duck, l->store, source, r->schema.count, &p, err);
+	enum status s = write_columns(l, r, number, &p, &lifted, err);
+	if (s == OK && manifest_set_constants(&l->manifest, &p, &lifted) != OK)
+		s = error_set(err, ERR_MEMORY, "store %s: no memory for its manifest", l->store);
+	constants_fini(&lifted);
 	if (s != OK)
 		return s;
 	p.records = r->records;
@@ -463,6 +487,8 @@ enum status loader_open(struct loader **out, const struct loader_options *option
 		l->options.template_lifetime_ms = TEMPLATE_LIFETIME_MS;
 	if (!l->options.peers)
 		l->options.peers = PEERS;
+	if (!l->options.lift_records)
+		l->options.lift_records = LIFT_RECORDS;
 	if (!l->options.waiting.share)
 		l->options.waiting = waiting_limits_default();
 

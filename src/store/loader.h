@@ -18,6 +18,8 @@ struct loader_options {
 	uint64_t flush_records; /* write a partition at so many; 0 = 500,000 */
 	uint64_t flush_octets;  /* or at so many octets of records; 0 = 64 MiB */
 	int64_t flush_age_ms;   /* or when the oldest record waits so long; 0 = 5 minutes */
+	uint64_t lift_records;  /* from so many on, columns of one value go into the manifest (lift.h); 0 =
+				 * LIFT_RECORDS */
 	bool ignore_port;       /* the exporter's port is no part of a session over UDP: for exporters that
 				 * send templates from another port than data */
 	int64_t template_lifetime_ms;  /* over UDP (RFC 7011 section 8.4); 0 = one day, -1 = for ever */

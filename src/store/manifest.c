@@ -11,7 +11,10 @@ void manifest_fini(struct manifest *m)
 {
 	for (uint32_t i = 0; i < m->layout_count; i++)
 		schema_fini(&m->layouts[i]);
+	for (uint32_t i = 0; i < m->constants_count; i++)
+		constants_fini(&m->constants[i]);
 	free(m->layouts);
+	free(m->constants);
 	free(m->partitions);
 	free(m->aside);
 	free(m->leaving);
@@ -105,6 +108,71 @@ int32_t manifest_layout(struct manifest *m, const struct schema *columns)
 	return (int32_t)m->layout_count++;
 }
 
+/* Columns of one value. */
+
+const struct constants *manifest_constants(const struct manifest *m, const struct partition *p)
+{
+	static const struct constants none = {0};
+
+	return p->constants ? &m->constants[p->constants - 1] : &none;
+}
+
+enum status manifest_set_constants(struct manifest *m, struct partition *p, const struct constants *these)
+{
+	struct constants copy = {0};
+	enum status s = OK;
+
+	p->constants = 0;
+	if (these->count == 0)
+		return OK;
+	for (uint32_t i = 0; i < m->constants_count; i++)
+		if (constants_equal(&m->constants[i], these)) {
+			p->constants = i + 1;
+			return OK;
+		}
+	for (uint32_t i = 0; s == OK && i < these->count; i++)
+		s = constants_put(&copy, these->all[i].name, these->all[i].text);
+	if (s == OK && !room_for(&m->constants, &m->constants_room, m->constants_count, sizeof copy))
+		s = ERR_MEMORY;
+	if (s != OK) {
+		constants_fini(&copy);
+		return s;
+	}
+	m->constants[m->constants_count++] = copy;
+	p->constants = m->constants_count;
+	return OK;
+}
+
+/* Sets that no partition has any more go. */
+static enum status trim_constants(struct manifest *m)
+{
+	uint32_t *numbers = calloc((size_t)m->constants_count + 1, sizeof *numbers);
+	uint32_t kept = 0;
+
+	if (!numbers)
+		return ERR_MEMORY;
+	for (uint32_t i = 0; i < m->partition_count; i++)
+		numbers[m->partitions[i].constants] = 1;
+	for (uint32_t i = 0; i < m->aside_count; i++)
+		numbers[m->aside[i].partition.constants] = 1;
+	numbers[0] = 0;
+	for (uint32_t i = 0; i < m->constants_count; i++) {
+		if (!numbers[i + 1]) {
+			constants_fini(&m->constants[i]);
+			continue;
+		}
+		m->constants[kept++] = m->constants[i];
+		numbers[i + 1] = kept;
+	}
+	m->constants_count = kept;
+	for (uint32_t i = 0; i < m->partition_count; i++)
+		m->partitions[i].constants = numbers[m->partitions[i].constants];
+	for (uint32_t i = 0; i < m->aside_count; i++)
+		m->aside[i].partition.constants = numbers[m->aside[i].partition.constants];
+	free(numbers);
+	return OK;
+}
+
 void manifest_name(struct manifest *m, bool options, int64_t last_ms, char out[PARTITION_PATH_MAX])
 {
 	const time_t at = (time_t)(last_ms / 1000);
@@ -129,12 +197,20 @@ static json_t *hex_json(uint64_t v)
 
 static json_t *partition_json(const struct partition *p)
 {
-	return json_pack("{s:s,s:s,s:I,s:I,s:o,s:o,s:[I,I],s:[I,I],s:I}", "path", p->path, "kind",
-			 p->options ? "options" : "flows", "records", (json_int_t)p->records, "octets",
-			 (json_int_t)p->octets, "checksum", hex_json(p->checksum), "footer",
-			 hex_json(p->footer_checksum), "time", (json_int_t)p->first_ms,
-			 (json_int_t)p->last_ms, "received", (json_int_t)p->received_first_ms,
-			 (json_int_t)p->received_last_ms, "columns", (json_int_t)p->layout);
+	json_t *json = json_pack("{s:s,s:s,s:I,s:I,s:o,s:o,s:[I,I],s:[I,I],s:I}", "path", p->path, "kind",
+				 p->options ? "options" : "flows", "records", (json_int_t)p->records,
+				 "octets", (json_int_t)p->octets, "checksum", hex_json(p->checksum), "footer",
+				 hex_json(p->footer_checksum), "time", (json_int_t)p->first_ms,
+				 (json_int_t)p->last_ms, "received", (json_int_t)p->received_first_ms,
+				 (json_int_t)p->received_last_ms, "columns", (json_int_t)p->layout);
+
+	/* Numbers in the file begin at 0; a partition without says nothing. */
+	if (p->constants &&
+	    json_object_set_new(json, "constants", json_integer((json_int_t)p->constants - 1)) != 0) {
+		json_decref(json);
+		return NULL;
+	}
+	return json;
 }
 
 static json_t *layouts_json(const struct manifest *m)
@@ -155,6 +231,18 @@ static json_t *layouts_json(const struct manifest *m)
 	return all;
 }
 
+static json_t *all_constants_json(const struct manifest *m)
+{
+	json_t *all = json_array();
+
+	for (uint32_t i = 0; i < m->constants_count; i++)
+		if (json_array_append_new(all, constants_json(&m->constants[i])) != 0) {
+			json_decref(all);
+			return NULL;
+		}
+	return all;
+}
+
 static json_t *positions_json(const struct manifest *m)
 {
 	json_t *all = json_array();
@@ -170,31 +258,38 @@ static json_t *positions_json(const struct manifest *m)
 static json_t *manifest_json(const struct manifest *m)
 {
 	json_t *partitions = json_array(), *aside = json_array(), *leaving = json_array();
+	bool whole = true;
 
 	for (uint32_t i = 0; i < m->partition_count; i++)
-		json_array_append_new(partitions, partition_json(&m->partitions[i]));
+		whole &= json_array_append_new(partitions, partition_json(&m->partitions[i])) == 0;
 	for (uint32_t i = 0; i < m->aside_count; i++) {
 		json_t *one = partition_json(&m->aside[i].partition);
 
 		json_object_set_new(one, "reason", json_string(m->aside[i].reason));
-		json_array_append_new(aside, one);
+		whole &= json_array_append_new(aside, one) == 0;
 	}
 	for (uint32_t i = 0; i < m->leaving_count; i++)
 		json_array_append_new(leaving, json_pack("{s:s,s:I}", "path", m->leaving[i].path, "since",
 							 (json_int_t)m->leaving[i].since_ms));
-	return json_pack("{s:s,s:i,s:I,s:I,s:o,s:o,s:o,s:o,s:o,s:s,s:o,s:O?}", "weir", "store", "layout",
+	if (!whole) { /* no memory: a partition that is not named here would be gone */
+		json_decref(partitions);
+		json_decref(aside);
+		json_decref(leaving);
+		return NULL;
+	}
+	return json_pack("{s:s,s:i,s:I,s:I,s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:o,s:O?}", "weir", "store", "layout",
 			 MANIFEST_LAYOUT, "serial", (json_int_t)m->serial, "nextName",
 			 (json_int_t)m->next_name, "positions", positions_json(m), "columns", layouts_json(m),
-			 "partitions", partitions, "aside", aside, "leaving", leaving, "templates",
-			 m->templates, "templatesChecksum", hex_json(m->templates_checksum), "loader",
-			 m->loader);
+			 "constants", all_constants_json(m), "partitions", partitions, "aside", aside,
+			 "leaving", leaving, "templates", m->templates, "templatesChecksum",
+			 hex_json(m->templates_checksum), "loader", m->loader);
 }
 
 enum status manifest_commit(struct manifest *m, const char *store, struct error *err)
 {
 	m->serial++;
 
-	json_t *json = manifest_json(m);
+	json_t *json = trim_constants(m) == OK ? manifest_json(m) : NULL;
 	auto_free char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
 	json_decref(json);
 	if (!text)
@@ -230,6 +325,7 @@ static bool path_is_ours(const char *path)
 
 static bool partition_from(json_t *json, const struct manifest *m, struct partition *p)
 {
+	const json_t *constants = json_object_get(json, "constants");
 	const char *path, *kind;
 	json_t *sum, *footer;
 	json_int_t n[7];
@@ -237,7 +333,10 @@ static bool partition_from(json_t *json, const struct manifest *m, struct partit
 	if (json_unpack(json, "{s:s,s:s,s:I,s:I,s:o,s:o,s:[I,I],s:[I,I],s:I}", "path", &path, "kind", &kind,
 			"records", &n[0], "octets", &n[1], "checksum", &sum, "footer", &footer, "time", &n[2],
 			&n[3], "received", &n[4], &n[5], "columns", &n[6]) != 0 ||
-	    !path_is_ours(path) || n[0] < 0 || n[1] < 0 || n[6] < 0 || n[6] >= m->layout_count)
+	    !path_is_ours(path) ||
+	    (constants && (!json_is_integer(constants) ||
+			   (uint64_t)json_integer_value(constants) >= m->constants_count)) ||
+	    n[0] < 0 || n[1] < 0 || n[6] < 0 || n[6] >= m->layout_count)
 		return false;
 	*p = (struct partition){.options = strcmp(kind, "options") == 0,
 				.records = (uint64_t)n[0],
@@ -246,7 +345,8 @@ static bool partition_from(json_t *json, const struct manifest *m, struct partit
 				.last_ms = n[3],
 				.received_first_ms = n[4],
 				.received_last_ms = n[5],
-				.layout = (uint32_t)n[6]};
+				.layout = (uint32_t)n[6],
+				.constants = constants ? (uint32_t)json_integer_value(constants) + 1 : 0};
 	memcpy(p->path, path, strlen(path) + 1);
 	return hex_from(sum, &p->checksum) && hex_from(footer, &p->footer_checksum);
 }
@@ -274,6 +374,26 @@ static bool layouts_from(json_t *json, struct manifest *m)
 			return false;
 		}
 		m->layouts[m->layout_count++] = s;
+	}
+	return true;
+}
+
+static bool all_constants_from(json_t *json, struct manifest *m)
+{
+	size_t i;
+	json_t *one;
+
+	json_array_foreach(json, i, one)
+	{
+		struct constants c;
+
+		if (!constants_from(&c, one))
+			return false;
+		if (!room_for(&m->constants, &m->constants_room, m->constants_count, sizeof c)) {
+			constants_fini(&c);
+			return false;
+		}
+		m->constants[m->constants_count++] = c;
 	}
 	return true;
 }
@@ -349,7 +469,8 @@ static bool manifest_from(json_t *root, struct manifest *m)
 	memcpy(m->templates, templates, strlen(templates) + 1);
 	m->loader = json_incref(json_object_get(root, "loader"));
 	return positions_from(json_object_get(root, "positions"), m) &&
-	       layouts_from(json_object_get(root, "columns"), m) && files_from(root, m);
+	       layouts_from(json_object_get(root, "columns"), m) &&
+	       all_constants_from(json_object_get(root, "constants"), m) && files_from(root, m);
 }
 
 enum status manifest_read(struct manifest *m, const char *store, struct error *err)
@@ -377,11 +498,13 @@ enum status manifest_read(struct manifest *m, const char *store, struct error *e
 	enum status answer = OK;
 	if (!kind || strcmp(kind, "store") != 0)
 		answer = error_set(err, ERR_FORMAT, "%s: this is no manifest of a weir store", path);
-	else if (layout != MANIFEST_LAYOUT)
-		answer = error_set(err, ERR_FORMAT,
-				   "%s: the store has layout %lld, this weir reads and writes layout %d; "
-				   "use the weir that wrote it, or load its journal into a new store",
-				   path, (long long)layout, MANIFEST_LAYOUT);
+	else if (layout < MANIFEST_OLDEST || layout > MANIFEST_LAYOUT)
+		answer = error_set(
+			err, ERR_FORMAT,
+			"%s: the store has layout %lld, this weir reads layouts %d to %d and writes "
+			"layout %d; use the weir that wrote it, or load its journal into a new "
+			"store",
+			path, (long long)layout, MANIFEST_OLDEST, MANIFEST_LAYOUT, MANIFEST_LAYOUT);
 	else if (!manifest_from(root, m))
 		answer = error_set(err, ERR_FORMAT, "%s: an entry is not as weir writes it", path);
 	json_decref(root);

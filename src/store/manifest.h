@@ -5,11 +5,13 @@
 
 #include <jansson.h>
 
+#include "store/constants.h"
 #include "store/input.h"
 #include "store/partition.h"
 
 enum {
-	MANIFEST_LAYOUT = 1, /* of store and manifest; another one is refused */
+	MANIFEST_LAYOUT = 2, /* of store and manifest, as it is written */
+	MANIFEST_OLDEST = 1, /* that is read: every column is in its partition's file */
 	MANIFEST_MAX = 256 << 20,
 	REASON_MAX = 200,
 };
@@ -34,6 +36,8 @@ struct manifest {
 	uint32_t partition_count, partition_room;
 	struct schema *layouts; /* the columns of partitions */
 	uint32_t layout_count, layout_room;
+	struct constants *constants; /* columns of one value: sets of them */
+	uint32_t constants_count, constants_room;
 	struct aside *aside;
 	uint32_t aside_count, aside_room;
 	struct leaving *leaving;
@@ -61,6 +65,14 @@ MUST_CHECK enum status manifest_leave(struct manifest *m, const char *path, int6
 
 /* The number of the layout with these columns, made if there is none. -1: no memory. */
 int32_t manifest_layout(struct manifest *m, const struct schema *columns);
+
+/* Which of a partition's columns are not in its file. */
+const struct constants *manifest_constants(const struct manifest *m, const struct partition *p);
+
+/* p->constants of a partition with these, which are copied; those that no partition has go at the next
+ * commit. ERR_MEMORY. */
+MUST_CHECK enum status manifest_set_constants(struct manifest *m, struct partition *p,
+					      const struct constants *these);
 
 /* A name for a new partition: by the day of its last record, a number that was not there before. */
 void manifest_name(struct manifest *m, bool options, int64_t last_ms, char out[PARTITION_PATH_MAX]);

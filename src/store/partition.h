@@ -25,7 +25,8 @@ struct partition {
 	uint64_t footer_checksum; /* of its footer: the last octets, as long as they say, and 8 */
 	int64_t first_ms, last_ms;
 	int64_t received_first_ms, received_last_ms;
-	uint32_t layout; /* its columns: which of the manifest's layouts */
+	uint32_t layout;    /* its columns: which of the manifest's layouts */
+	uint32_t constants; /* those that are not in the file: number + 1 in the manifest; 0: all are */
 };
 
 /* Copy what `source` (a table function or query in parentheses) gives, so many columns, into

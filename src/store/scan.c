@@ -2,17 +2,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/convert.h"
+#include "store/cursor.h"
 #include "store/duck.h"
-
-enum { PLACES_MAX = 1 << 16 }; /* fields of variable records that are located at a time */
 
 struct scan {
 	struct rows *rows;
-	uint32_t run, at;     /* the next record: in which run, which */
-	const uint8_t *octet; /* where it begins, when records are of variable length */
-	struct field_place *places;
-	const uint8_t *record[PIECE_MAX];
+	struct cursor cursor;
 	struct target *targets;
 	idx_t *columns; /* of the schema, that are asked for */
 	idx_t column_count;
@@ -25,7 +20,7 @@ static void scan_free(void *arg)
 
 	if (!s)
 		return;
-	free(s->places);
+	cursor_fini(&s->cursor);
 	free(s->targets);
 	free(s->columns);
 	free(s->asked);
@@ -51,20 +46,12 @@ static void bind(duckdb_bind_info info)
 static bool scan_prepare(struct scan *s, duckdb_init_info info)
 {
 	const uint32_t all = s->rows->schema.count;
-	uint32_t fields = 1;
 
-	for (uint32_t i = 0; i < s->rows->plan_count; i++) {
-		const struct template *t = s->rows->plans[i].plan->template;
-
-		if (t->variable && t->field_count > fields)
-			fields = t->field_count;
-	}
 	s->column_count = duckdb_init_get_column_count(info);
-	s->places = malloc((PLACES_MAX > fields ? PLACES_MAX : fields) * sizeof *s->places);
 	s->targets = calloc(s->column_count + 1, sizeof *s->targets);
 	s->columns = calloc(s->column_count + 1, sizeof *s->columns);
 	s->asked = malloc((all + 1) * sizeof *s->asked);
-	if (!s->places || !s->targets || !s->columns || !s->asked)
+	if (cursor_init(&s->cursor, s->rows) != OK || !s->targets || !s->columns || !s->asked)
 		return false;
 	for (uint32_t i = 0; i < all; i++)
 		s->asked[i] = -1;
@@ -93,53 +80,6 @@ static void init(duckdb_init_info info)
 		       sizeof s->rows->runs[i].origin->batch_faults);
 	duckdb_init_set_max_threads(info, 1);
 	duckdb_init_set_init_data(info, s, scan_free);
-}
-
-/* The next records of the run, at most `room`. */
-static bool next_piece(struct scan *s, uint32_t room, struct piece *p)
-{
-	struct rows *r = s->rows;
-
-	while (s->run < r->run_count && s->at == r->runs[s->run].count) {
-		s->run++;
-		s->at = 0;
-		s->octet = NULL;
-	}
-	if (s->run == r->run_count)
-		return false;
-
-	const struct run *run = &r->runs[s->run];
-	const struct rows_plan *slot = &r->plans[run->plan];
-	const struct template *t = slot->plan->template;
-	const uint32_t left = run->count - s->at;
-	uint32_t count = left < room ? left : room;
-
-	*p = (struct piece){.run = run, .slot = slot, .first = s->at};
-	if (!t->variable) {
-		p->base = run->at + (size_t)s->at * t->min_length;
-		p->stride = t->min_length;
-	} else {
-		const uint32_t fit = (uint32_t)PLACES_MAX / t->field_count, most = fit ? fit : 1;
-		struct record_reader reader;
-		struct span record;
-		uint32_t n = 0;
-
-		if (!s->octet)
-			s->octet = run->at;
-		reader = record_reader_over(t, span_of(s->octet, (size_t)(run->at + run->length - s->octet)));
-		count = count < most ? count : most;
-		while (n < count &&
-		       record_next(&reader, &record, s->places + (size_t)n * t->field_count) == OK)
-			s->record[n++] = record.data;
-		if (n < count)
-			return false; /* cannot be: the set was walked when it was taken */
-		s->octet = reader.at;
-		p->record = s->record;
-		p->places = s->places;
-	}
-	p->count = count;
-	s->at += count;
-	return true;
 }
 
 /* Every column of the piece that is asked for: from its fields, and NULL where the run has none. */
@@ -195,7 +135,7 @@ static void fill(duckdb_function_info info, duckdb_data_chunk chunk)
 							      s->rows->addresses};
 	}
 	while (rows < room && rows < PIECE_MAX &&
-	       next_piece(s, (room < PIECE_MAX ? room : PIECE_MAX) - (uint32_t)rows, &piece)) {
+	       cursor_next(&s->cursor, (room < PIECE_MAX ? room : PIECE_MAX) - (uint32_t)rows, &piece)) {
 		convert_piece(s, &piece, rows);
 		rows += piece.count;
 	}

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "ie/ie_ids.h"
-#include "store/folder.h"
 #include "store/sql.h"
 
 /* Elements that people ask for in every store: there as NULL where nobody has sent them. */
@@ -38,12 +37,6 @@ static const struct column usual_derived[] = {
 	{"flowStartSysUpTime_time", COLUMN_TIME_MS},   {"flowEndSysUpTime_time", COLUMN_TIME_MS},
 	{"ingressInterface_name", COLUMN_STRING},      {"egressInterface_name", COLUMN_STRING},
 };
-
-/* What SQL sees: times of milliseconds come back from Parquet as TIMESTAMP, so they are that everywhere. */
-static const char *view_type(enum column_kind kind)
-{
-	return kind == COLUMN_TIME_MS ? "TIMESTAMP" : column_sql_type(kind);
-}
 
 static void add_all(struct schema *to, const struct schema *from)
 {
@@ -83,99 +76,6 @@ static void add_usual(struct schema *out)
 	for (size_t i = 0; i < sizeof usual_derived / sizeof usual_derived[0]; i++)
 		(void)schema_add(out, usual_derived[i].name, (enum column_kind)usual_derived[i].kind,
 				 UINT32_MAX);
-}
-
-/* SELECT of `all` columns from a part that has those of `has`. */
-static void select_part(struct sql *sql, const struct schema *all, const struct schema *has)
-{
-	sql_put(sql, "SELECT ");
-	for (uint32_t i = 0; i < all->count; i++) {
-		const struct column *c = &all->columns[i];
-		const int32_t there = schema_find(has, c->name);
-		const char *type = view_type((enum column_kind)c->kind);
-
-		sql_put(sql, i ? "," : "");
-		if (there < 0) {
-			sql_format(sql, "NULL::%s", type);
-		} else if (strcmp(type, column_sql_type((enum column_kind)has->columns[there].kind)) == 0 ||
-			   has->columns[there].kind == COLUMN_TIME_MS) {
-			sql_name(sql, has->columns[there].name);
-			if (has->columns[there].kind == COLUMN_TIME_MS)
-				sql_put(sql, "::TIMESTAMP");
-		} else {
-			sql_put(sql, "TRY_CAST(");
-			sql_name(sql, has->columns[there].name);
-			sql_format(sql, " AS %s)", type);
-		}
-		sql_put(sql, " AS ");
-		sql_name(sql, c->name);
-	}
-}
-
-static void list_files(struct sql *sql, const struct view_source *s, int64_t layout)
-{
-	bool first = true;
-
-	for (uint32_t i = 0; i < s->partition_count; i++) {
-		const struct partition *p = &s->manifest->partitions[s->partitions[i]];
-		char path[STORE_PATH_MAX];
-
-		if (layout >= 0 && p->layout != layout)
-			continue;
-		if (path_format(path, "%s/%s", s->store, p->path) != OK)
-			sql->failed = true;
-		sql_put(sql, first ? "" : ",");
-		sql_text(sql, path);
-		first = false;
-	}
-}
-
-enum { LAYOUTS_APART = 16 };
-
-/* Partitions of one layout are one part; when there are very many layouts, all are one, joined by name. */
-static bool select_partitions(struct sql *sql, const struct view_source *s, const struct schema *all)
-{
-	const struct manifest *m = s->manifest;
-	uint32_t used = 0;
-	bool *in_use = calloc(m->layout_count + 1, sizeof *in_use);
-	bool any = false;
-
-	if (!in_use) {
-		sql->failed = true;
-		return false;
-	}
-	for (uint32_t i = 0; i < s->partition_count; i++) {
-		bool *at = &in_use[m->partitions[s->partitions[i]].layout];
-
-		used += !*at;
-		*at = true;
-	}
-	if (used > LAYOUTS_APART) {
-		struct schema has = {0};
-
-		for (uint32_t i = 0; i < m->layout_count; i++)
-			if (in_use[i])
-				add_all(&has, &m->layouts[i]);
-		select_part(sql, all, &has);
-		sql_put(sql, " FROM read_parquet([");
-		list_files(sql, s, -1);
-		sql_put(sql, "], union_by_name=true)");
-		schema_fini(&has);
-		any = true;
-	} else {
-		for (uint32_t i = 0; i < m->layout_count; i++) {
-			if (!in_use[i])
-				continue;
-			sql_put(sql, any ? " UNION ALL " : "");
-			select_part(sql, all, &m->layouts[i]);
-			sql_put(sql, " FROM read_parquet([");
-			list_files(sql, s, i);
-			sql_put(sql, "])");
-			any = true;
-		}
-	}
-	free(in_use);
-	return any;
 }
 
 /* What flows has beside its records' columns. The first of several times that is there counts. The class of a
@@ -227,25 +127,6 @@ static void put_derived(struct sql *sql, const char *asked)
 	}
 }
 
-/* Rows of every part, with the columns of `all`. */
-static void select_rows(struct sql *sql, const struct view_source *s, const struct schema *all)
-{
-	bool any = select_partitions(sql, s, all);
-
-	for (unsigned i = 0; i < s->tail_count; i++) {
-		sql_put(sql, any ? " UNION ALL " : "");
-		select_part(sql, all, s->tail[i].schema);
-		sql_format(sql, " FROM %s()", s->tail[i].function);
-		any = true;
-	}
-	if (!any) { /* no record anywhere: the columns all the same */
-		const struct schema none = {0};
-
-		select_part(sql, all, &none);
-		sql_put(sql, " WHERE false");
-	}
-}
-
 enum status view_create(duckdb_connection connection, const char *name, const struct view_source *s,
 			bool flows, struct error *err)
 {
@@ -263,7 +144,7 @@ enum status view_create(duckdb_connection connection, const char *name, const st
 	if (flows)
 		put_derived(&sql, NULL);
 	sql_put(&sql, " FROM (");
-	select_rows(&sql, s, &all);
+	view_select_rows(&sql, s, &all);
 	sql_put(&sql, ") AS records");
 	status = sql.failed ? error_set(err, ERR_MEMORY, "view %s: no memory", name)
 			    : duck_run(connection, sql.text, "views of the store", err);
@@ -298,7 +179,7 @@ void view_inline(struct sql *sql, const struct view_source *s, const char *state
 	sql_put(sql, "(SELECT *");
 	sql_put(sql, made.text ? made.text : "");
 	sql_put(sql, " FROM (");
-	select_rows(sql, s, &needed);
+	view_select_rows(sql, s, &needed);
 	sql_put(sql, ") AS records)");
 	sql->failed |= made.failed;
 	sql_fini(&made);

@@ -1,21 +1,7 @@
 /* view.h: the SQL views over partitions and tail. */
 #pragma once
 
-#include "store/manifest.h"
-#include "store/sql.h"
-
-/* Where the rows of a view come from. */
-struct view_source {
-	const char *store;
-	const struct manifest *manifest;
-	const uint32_t *partitions; /* of the manifest */
-	uint32_t partition_count;
-	struct {
-		const char *function;
-		const struct schema *schema;
-	} tail[2];
-	unsigned tail_count;
-};
+#include "store/view_parts.h"
 
 /* Create or replace the view `name`. With `flows` it has the columns that store.h promises. */
 MUST_CHECK enum status view_create(duckdb_connection connection, const char *name,

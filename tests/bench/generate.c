@@ -1,6 +1,6 @@
 /* Write one of the workloads (workload.h) as a capture file: pcap, Ethernet, 80 octets of each frame.
- * Usage: generate A|B|C FILE [PACKETS [FLOWS]]; FILE may be "-". What is truly in it goes to standard error
- * as one line of JSON, so that whoever counts can be checked. */
+ * Usage: generate A|B|C FILE [PACKETS [FLOWS [SECONDS]]]; FILE may be "-". What is truly in it goes to
+ * standard error as one line of JSON, so that whoever counts can be checked. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -143,12 +143,15 @@ int main(int argc, char **argv)
 {
 	struct workload w;
 
-	if (argc < 3 || argc > 5 ||
+	if (argc < 3 || argc > 6 ||
 	    !workload_init(&w, argv[1][0], argc > 3 ? strtoull(argv[3], NULL, 10) : 0,
 			   argc > 4 ? (uint32_t)strtoul(argv[4], NULL, 10) : 0)) {
-		fprintf(stderr, "usage: generate A|B|C FILE [PACKETS [FLOWS]]\n");
+		fprintf(stderr, "usage: generate A|B|C FILE [PACKETS [FLOWS [SECONDS]]]\n");
 		return 2;
 	}
+
+	if (argc > 5)
+		w.span_ns = (int64_t)strtoul(argv[5], NULL, 10) * NS_PER_S;
 
 	FILE *out = strcmp(argv[2], "-") == 0 ? stdout : fopen(argv[2], "wb");
 

@@ -161,12 +161,12 @@ def measure(build, label, capture, flows):
     return used, sums
 
 
-def generate(build, name, packets, flows, folder):
-    path = folder / f"{name}-{packets}-{flows}.pcap"
+def generate(build, name, packets, flows, folder, seconds=60):
+    path = folder / f"{name}-{packets}-{flows}{'' if seconds == 60 else f'-{seconds}'}.pcap"
     made = path.with_suffix(".json")
     if not made.exists() or "ipv4_packets" not in made.read_text(encoding="utf-8"):
         tool = build / "tests" / "bench" / "generate"
-        out = subprocess.run([tool, name, path, str(packets), str(flows)], capture_output=True, text=True, check=True).stderr
+        out = subprocess.run([tool, name, path, str(packets), str(flows), str(seconds)], capture_output=True, text=True, check=True).stderr
         made.write_text(out, encoding="utf-8")
     return path, json.loads(made.read_text(encoding="utf-8"))
 
@@ -247,12 +247,12 @@ def wall(build, capture, flows, shards):
     return (time.monotonic() - started, user + system), sink.sums()
 
 
-def compare_shards(build, name, packets, flows, rounds, folder, counts):
+def compare_shards(build, name, packets, flows, args, folder, counts):
     """Rows of the table of shards; False when a count is wrong."""
-    path, true = generate(build, name, packets, flows, folder)
+    path, true = generate(build, name, packets, flows, folder, args.seconds)
     runs = {shards: [] for shards in counts}
     good = True
-    for _ in range(rounds):
+    for _ in range(args.rounds):
         for shards in counts:
             used, sums = wall(build, path, flows, shards)
             wrong = faults("weir", sums, true)
@@ -285,7 +285,7 @@ def shards_table(build, args, folder):
     good = True
     for name, (packets, flows) in CAPTURES.items():
         if args.only in (None, name):
-            good &= compare_shards(build, name, args.packets or packets, args.flows or flows, args.rounds, folder, counts)
+            good &= compare_shards(build, name, args.packets or packets, args.flows or flows, args, folder, counts)
     return 0 if good else 1
 
 
@@ -298,6 +298,7 @@ def main():
     parser.add_argument("--only", choices=CAPTURES)
     parser.add_argument("--programs", help="only these, with commas: weir,softflowd")
     parser.add_argument("--shards", help="so many meters side by side against the first number: 1,2")
+    parser.add_argument("--seconds", type=int, default=60, help="with --shards: packet time of the capture")
     args = parser.parse_args()
     build = args.build.resolve()
     adopt_orphans()

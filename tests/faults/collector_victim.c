@@ -163,6 +163,7 @@ static void make_options(const struct victim *v, struct collector_options *o, co
 		.sync_ns = SYNC_MS * NS_PER_MS,
 		.flush_records = FLUSH_RECORDS,
 		.flush_age_ms = FLUSH_AGE_MS,
+		.lift_records = 1, /* columns of one value in every partition */
 		.log = log,
 	};
 	o->receiver.listen[0] =

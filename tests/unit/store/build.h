@@ -173,7 +173,7 @@ static inline char *ask(struct asking *a, const char *sql)
 {
 	struct error err = {0};
 	duckdb_result result;
-	char *answer, text[4096];
+	char *answer, text[32768];
 
 	snprintf(text, sizeof text, "SELECT coalesce((%s)::VARCHAR, 'NULL')", sql);
 	if (duck_ask(a->duck.connection, text, &result, "test", &err) != OK)

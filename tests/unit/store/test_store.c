@@ -73,7 +73,8 @@ static void no_store_and_other_layouts(void **state)
 	open_says("/nonexistent/store", ERR_SYSTEM, "/nonexistent/store: No such file");
 	open_says("/dev/null", ERR_FORMAT, "no folder");
 	put_file(folder, "manifest.json", "{\"weir\":\"store\",\"layout\":0,\"partitions\":[]}");
-	open_says(folder, ERR_FORMAT, "the store has layout 0, this weir reads and writes layout 1");
+	open_says(folder, ERR_FORMAT,
+		  "the store has layout 0, this weir reads layouts 1 to 2 and writes layout 2");
 	put_file(folder, "manifest.json", "{\"weir\":\"store\",\"layout\":1");
 	open_says(folder, ERR_FORMAT, "line 1, column");
 	put_file(folder, "manifest.json", "[]");

@@ -1,0 +1,22 @@
+/* lift.h: which columns have one value in all records of a batch. They need not go through the Parquet
+ * writer, where each value costs as much as one that differs: constants.h keeps them.
+ *
+ * Times always stay in the file, so it has a column at least; so do floats and lists. A value that is none of
+ * its type stays, too: scans count those. */
+#pragma once
+
+#include "store/constants.h"
+#include "store/rows.h"
+#include "store/sql.h"
+
+enum {
+	LIFT_RECORDS = 10000, /* a batch with fewer records keeps its columns: nothing would be saved */
+	LIFT_TEXT = 200,      /* octets of a value as text; a longer one stays */
+};
+
+/* Find the columns of `rows`, which is sealed and registered on `connection` as the table function
+ * `function`. *out is empty before; the caller ends it, whatever comes back. Append to `source` what is left:
+ * "function()" or "(SELECT … FROM function())". `columns`: how many that are. ERR_MEMORY, ERR_SYSTEM. */
+MUST_CHECK enum status lift_constants(struct constants *out, struct rows *rows, duckdb_connection connection,
+				      const char *function, struct sql *source, uint32_t *columns,
+				      struct error *err);
