@@ -545,17 +545,17 @@ static void tcp_finish(struct transport *transport, int64_t patience_ns)
 	struct tcp_transport *t = self(transport);
 	const int64_t now = mono_now().ns;
 
+	const bool stacked = t->stacked;
 	if (!t->finishing)
 		t->finish_until = now + FINISH_MOST_NS;
 	t->finishing = true;
 	t->stacked = false; /* what the peer still says is of no interest */
 	t->patience = patience_ns;
 	t->until = now + patience_ns;
-	if (t->state == TCP_UP)
-		discard_received(t);
 	if (t->state < TCP_UP)
 		let_go(t);
-	else if (!t->peer_first) /* at once: a collector may close when it reads close_notify */
+	else if (stacked &&
+		 !t->peer_first) /* a FIN that came since may be the answer to what it wrote last */
 		close_our_side(t, NOT_READ);
 }
 

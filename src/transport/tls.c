@@ -217,6 +217,14 @@ static void wait_for_end(struct tls_transport *t)
 		t->next->type->lower->disconnect(t->next);
 }
 
+static void hear(struct tls_transport *t)
+{
+	if (t->state == TLS_LEFT)
+		wait_for_end(t);
+	else if (t->state != TLS_IDLE)
+		pull(t);
+}
+
 /* close_notify behind the last message (RFC 8446 6.1), when the connection below takes it, then its end. What
  * the collector says from here on tells nothing that its FIN does not. */
 static void serve_finish(struct tls_transport *t)
@@ -252,6 +260,8 @@ static void tls_finish(struct transport *transport, int64_t patience_ns)
 		return;
 	if (t->ended)
 		t->next->type->finish(t->next, patience_ns);
+	else
+		hear(t); /* what is said before our end; a FIN behind it is the answer to close_notify */
 	serve_finish(t);
 }
 
@@ -269,10 +279,7 @@ static void tls_service(struct transport *transport)
 		t->next_generation = type->generation(t->next);
 		begin(t);
 	}
-	if (t->state == TLS_LEFT)
-		wait_for_end(t);
-	else if (t->state != TLS_IDLE)
-		pull(t);
+	hear(t);
 	if (t->state == TLS_HANDSHAKE && mono_now().ns >= t->until) {
 		snprintf(t->peer.refusal, sizeof t->peer.refusal, "it does not answer the handshake");
 		fail(t, SSL_ERROR_SYSCALL);
