@@ -99,14 +99,14 @@ static void choose_shards(struct settings *s, const struct logger *log)
 	for (uint32_t i = 0; i < s->of_point_count; i++)
 		if (s->of_point[i].own && s->of_point[i].selection.count > 0)
 			reason = "packets are selected";
-	if (!s->exporter.packet_time)
-		reason = "interfaces are live";
-	else if (s->selection.count > 0)
+	if (s->selection.count > 0)
 		reason = "packets are selected";
 	else if (s->exporter.records.count > 0)
 		reason = "records are selected";
 	else if (s->nflog_count || s->trace_rules || s->drop_reasons || s->peer_check)
 		reason = "refused frames are told of";
+	else if (!s->exporter.packet_time && s->capture != CAPTURE_RING)
+		reason = "Capture is not ring";
 	if (!reason)
 		return;
 	log_warn(log, "Shards is 1, because %s", reason);
@@ -181,6 +181,27 @@ void device_meter_statistics(const struct device *device, struct meter_statistic
 		meter_statistics(device->meter, out);
 }
 
+struct meter *device_meter(const struct device *device, uint32_t number)
+{
+	if (device->shards)
+		return shards_meter(device->shards, number);
+	return number == 0 ? device->meter : NULL;
+}
+
+void device_source_statistics(const struct device *device, uint32_t number, struct source_statistics *out)
+{
+	uint64_t packets = 0, octets = 0;
+
+	*out = (struct source_statistics){0};
+	if (number >= device->source_count)
+		return;
+	device->source[number]->type->statistics(device->source[number], out);
+	if (number == 0 && device->shards)
+		shards_foreign(device->shards, &packets, &octets);
+	out->packets -= packets;
+	out->octets -= octets;
+}
+
 void device_update_control(struct device *device)
 {
 	struct exporter_control control = {
@@ -189,8 +210,7 @@ void device_update_control(struct device *device)
 	};
 
 	device_meter_statistics(device, &control.meter);
-	if (device->source_count > 0) /* what others lose was seen by this one */
-		device->source[0]->type->statistics(device->source[0], &control.source);
+	device_source_statistics(device, 0, &control.source); /* what others lose was seen by this one */
 	if (device->rule_counters)
 		rule_counters_read(device->rule_counters, &device->points.rules);
 	device->points.rules.wall_ms = wall_ms(wall_now());

@@ -107,8 +107,13 @@ void device_reload(struct device *device);
 /* What differs between settings of one device and its log; between device.c and reload.c. */
 void device_prepare_settings(struct settings *settings, const struct logger *log);
 
-/* Counters of the meter, or of all of them. */
+/* The meter is number 0, or they are those of the shards, while none of these runs. NULL: there are no more.
+ */
+struct meter *device_meter(const struct device *device, uint32_t number);
+
+/* Counters of the meter, or of all of them; of a source, or zero when there is none. */
 void device_meter_statistics(const struct device *device, struct meter_statistics *out);
+void device_source_statistics(const struct device *device, uint32_t number, struct source_statistics *out);
 
 /* Hand the counters of meter and source to the exporter, for its options records. */
 void device_update_control(struct device *device);

@@ -162,6 +162,7 @@ enum { CALM_SECONDS = 5 };
 void device_overload(struct device *device, uint64_t dropped)
 {
 	const unsigned before = device->shed_log2;
+	struct meter *meter;
 
 	if (!device->settings->shed)
 		return;
@@ -174,7 +175,8 @@ void device_overload(struct device *device, uint64_t dropped)
 	}
 	if (device->shed_log2 == before)
 		return;
-	meter_shed(device->meter, device->shed_log2);
+	for (uint32_t i = 0; (meter = device_meter(device, i)); i++)
+		meter_shed(meter, device->shed_log2);
 	if (device->shed_log2 == 0)
 		log_info(&device->log, "overload is over: every packet is looked at again");
 	else

@@ -8,6 +8,7 @@
 #include <uv.h>
 
 #include "daemon/device.h"
+#include "daemon/shards.h"
 #include "observe/drop_reasons.h"
 
 enum {
@@ -27,6 +28,7 @@ struct live {
 	bool failed[DEVICE_SOURCES_MAX]; /* a source of refused frames that goes on no more */
 	uv_timer_t tick, soon;
 	uv_poll_t collectors; /* connections that have room again, spoke or ended */
+	uv_async_t shards;    /* meters that run side by side have records, or ask */
 	uv_idle_t more;       /* runs while the exporter has more to send than one turn takes */
 	uv_signal_t terminate, interrupt, hangup;
 	bool reload; /* at the next tick: a storm of signals is one reload */
@@ -44,11 +46,12 @@ static void on_soon(uv_timer_t *timer);
 static void take_events(struct device *device, struct packet_source *source)
 {
 	struct point_event event;
+	struct meter *meter;
 
 	while (source->type->next_event && source->type->next_event(source, &event)) {
-		if (event.change == POINT_DOWN)
-			meter_flush_point(device->meter, event.point);
-		else
+		for (uint32_t i = 0; event.change == POINT_DOWN && (meter = device_meter(device, i)); i++)
+			meter_flush_point(meter, event.point);
+		if (event.change != POINT_DOWN)
 			device_interfaces_changed(device);
 	}
 }
@@ -167,13 +170,47 @@ static void on_packets(uv_poll_t *handle, int status, int events)
 	}
 }
 
+/* Several meters read packets, each in a thread of its own; what is left to do here: */
+static void look_after_source(struct live *live)
+{
+	struct device *device = live->device;
+
+	shards_stop(device->shards);
+	take_events(device, device->source[0]);
+	shards_go(device->shards);
+	shards_move(device->shards);
+	serve_exporter(live);
+}
+
+static void on_interfaces(uv_poll_t *handle, int status, int events)
+{
+	look_after_source(handle->data);
+}
+
+static void on_shards(uv_async_t *handle)
+{
+	struct live *live = handle->data;
+
+	if (shards_ask(live->device->shards)) {
+		look_after_source(live);
+		return;
+	}
+	shards_move(live->device->shards);
+	serve_exporter(live);
+}
+
+static void tell(void *arg)
+{
+	(void)uv_async_send(arg);
+}
+
 /* The kernel dropped packets before we could read them: say so when it happens, with the sum so far. */
 static void report_drops(struct device *device)
 {
 	for (uint32_t i = 0; i < device->source_count; i++) {
 		struct source_statistics s;
 
-		device->source[i]->type->statistics(device->source[i], &s);
+		device_source_statistics(device, i, &s);
 		if (s.dropped_packets > device->reported_drops[i])
 			log_warn(&device->log,
 				 "%" PRIu64 " packets lost in the kernel's %s (%" PRIu64
@@ -230,11 +267,20 @@ static struct mono_ns read_until(const struct packet_source *source)
 	return source->type->read_until ? source->type->read_until(source) : mono_now();
 }
 
+/* Several meters look at the clock by themselves. */
+static void advance(struct device *device)
+{
+	if (device->meter)
+		meter_advance(device->meter, read_until(device->source[0]), wall_now().ns - mono_now().ns);
+}
+
 static void on_tick(uv_timer_t *timer)
 {
 	struct live *live = timer->data;
 	struct device *device = live->device;
 
+	if (device->shards)
+		shards_stop(device->shards);
 	if (live->reload)
 		device_reload(device);
 	live->reload = false;
@@ -242,11 +288,15 @@ static void on_tick(uv_timer_t *timer)
 		take_events(device, device->source[i]);
 	if (device->peers)
 		peer_check_tick(device->peers);
-	meter_advance(device->meter, read_until(device->source[0]), wall_now().ns - mono_now().ns);
+	advance(device);
 	if (++live->ticks % CONTROL_EVERY_TICKS == 0) {
 		device_update_control(device);
 		report_drops(device);
 		exclude_own_traffic(device);
+	}
+	if (device->shards) {
+		shards_go(device->shards);
+		shards_move(device->shards);
 	}
 	serve_exporter(live);
 }
@@ -276,7 +326,8 @@ static int start_polls(struct live *live)
 		live->packets[i].data = live;
 		r = uv_poll_init(&live->loop, &live->packets[i], source->type->poll_fd(source));
 		if (r >= 0)
-			r = uv_poll_start(&live->packets[i], UV_READABLE, on_packets);
+			r = uv_poll_start(&live->packets[i], UV_READABLE,
+					  live->device->shards ? on_interfaces : on_packets);
 	}
 	return r;
 }
@@ -286,7 +337,7 @@ static int start_handles(struct live *live)
 	int r;
 
 	live->tick.data = live->more.data = live->terminate.data = live->interrupt.data = live;
-	live->hangup.data = live;
+	live->hangup.data = live->shards.data = live;
 	if ((r = uv_timer_init(&live->loop, &live->tick)) < 0 ||
 	    (r = uv_idle_init(&live->loop, &live->more)) < 0 ||
 	    (r = uv_signal_init(&live->loop, &live->terminate)) < 0 ||
@@ -295,6 +346,7 @@ static int start_handles(struct live *live)
 	    (r = uv_timer_start(&live->tick, on_tick, TICK_MS, TICK_MS)) < 0 ||
 	    (r = uv_signal_start(&live->terminate, on_signal, SIGTERM)) < 0 ||
 	    (r = uv_signal_start(&live->interrupt, on_signal, SIGINT)) < 0 ||
+	    (r = uv_async_init(&live->loop, &live->shards, on_shards)) < 0 ||
 	    (r = uv_signal_init(&live->loop, &live->hangup)) < 0 ||
 	    (r = uv_signal_start(&live->hangup, on_hangup, SIGHUP)) < 0)
 		return r;
@@ -314,10 +366,29 @@ static void drain(struct live *live)
 	const struct packet_source *all = live->device->source[0];
 
 	(void)poll(NULL, 0, LAST_WORDS_MS);
+	if (live->device->shards) {
+		shards_stop(live->device->shards);
+		take_events(live->device, live->device->source[0]);
+		shards_end_live(live->device->shards);
+		return;
+	}
 	if (all->type->hurry)
 		all->type->hurry(live->device->source[0]);
 	for (int n = 0; n < BATCHES_PER_TURN * 16 && read_sources(live) == OK; n++)
 		;
+}
+
+static enum status start_shards(struct live *live, struct error *err)
+{
+	struct device *device = live->device;
+
+	if (!device->shards)
+		return OK;
+	const enum status status =
+		shards_start_live(device->shards, device->source[0], tell, &live->shards, err);
+	if (status == OK)
+		shards_go(device->shards);
+	return status;
 }
 
 static enum status run_loop(struct live *live, struct error *err)
@@ -327,14 +398,17 @@ static enum status run_loop(struct live *live, struct error *err)
 
 	if ((r = uv_loop_init(&live->loop)) < 0)
 		return error_set(err, ERR_SYSTEM, "event loop: %s", uv_strerror(r));
-	if ((r = start_handles(live)) < 0) {
+	if ((r = start_handles(live)) < 0)
 		status = error_set(err, ERR_SYSTEM, "event loop: %s", uv_strerror(r));
-	} else {
+	else
+		status = start_shards(live, err);
+	if (status == OK) {
 		uv_run(&live->loop, UV_RUN_DEFAULT);
 		status = live->status;
 		if (status != OK)
 			error_set(err, status, "%s", live->error.text);
 	}
+	drain(live);
 	uv_walk(&live->loop, close_handle, NULL);
 	uv_run(&live->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&live->loop);
@@ -398,13 +472,16 @@ static enum status open_peer_check(struct device *device, struct error *err)
 static enum status open_sources(struct device *device, struct error *err)
 {
 	char interfaces[SETTINGS_POINTS_MAX * (POINT_NAME_MAX + 1)], groups[NFLOG_GROUPS_MAX * 8];
-	const struct source_options options = {
+	struct source_options options = {
 		.spec = device->settings->point_count ? interfaces : NULL,
 		.points = &device->points,
 		.log = &device->log,
 		.ring_octets = device->settings->ring_octets,
 		.snap_octets = device->settings->snap_octets,
 	};
+
+	if (device->shards)
+		shards_lanes(device->shards, &options.lanes, &options.share_factor);
 
 	interface_list(device->settings, interfaces, sizeof interfaces);
 	const enum status status = device_open_capture(device, &options, err);
@@ -436,8 +513,8 @@ enum status device_run_live(struct device *device, struct error *err)
 		exclude_own_traffic(device);
 		device_interfaces_changed(device);
 		status = run_loop(live, err);
-		drain(live);
-		meter_flush(device->meter);
+		if (device->meter)
+			meter_flush(device->meter);
 		device_update_control(device);
 		report_drops(device);
 		end = device_finish(device, mono_now(), wall_now(), status == OK ? err : NULL);

@@ -67,12 +67,23 @@ static uint32_t settle(const struct device *device, struct settings *asked, stru
 	return changed;
 }
 
+/* One would say what all say. */
+static bool change_meters(struct device *device, const struct meter_options *after)
+{
+	struct meter *meter;
+	bool taken = true;
+
+	for (uint32_t i = 0; (meter = device_meter(device, i)); i++)
+		taken &= meter_change(meter, after);
+	return taken;
+}
+
 static void change_meter(struct device *device, struct settings *next)
 {
 	const struct meter_options *before = &device->settings->meter;
 	struct meter_options *after = &next->meter;
 
-	if (meter_change(device->meter, after))
+	if (change_meters(device, after))
 		return;
 	log_warn(&device->log,
 		 "IdleTimeout or Interval would become 0, or was 0: timeouts take effect at the "
@@ -80,7 +91,7 @@ static void change_meter(struct device *device, struct settings *next)
 	after->idle_ns = before->idle_ns;
 	after->interval_ns = before->interval_ns;
 	after->linger_ns = before->linger_ns;
-	(void)meter_change(device->meter, after);
+	(void)change_meters(device, after);
 }
 
 static void take(struct device *device, struct settings *asked, struct settings *next)

@@ -4,7 +4,10 @@
 #include "daemon/shards.h"
 #include "observe/capture.h"
 
-enum { PROGRESS_BATCHES = 1024 }; /* look at the clock once in so many batches */
+enum {
+	PROGRESS_BATCHES = 1024, /* look at the clock once in so many batches */
+	SERVICE_BATCHES = 8,     /* collectors are served once in so many full ones */
+};
 
 void device_show_progress(const struct device *device, const char *path, struct mono_ns started,
 			  uint64_t done, uint64_t total, bool last)
@@ -32,12 +35,26 @@ static void show_progress(const struct device *device, const char *path, struct 
 	device_show_progress(device, path, started, done, total, last);
 }
 
+/* A file has its messages by packet time, so the exporter is to see all of it; a collector's timers are
+ * real. */
+static bool writes_files(const struct device *device)
+{
+	const struct exporter_options *o = &device->settings->exporter;
+
+	for (uint32_t i = 0; i < o->collector_count; i++) {
+		if (o->collector[i].type->default_port == 0)
+			return true;
+	}
+	return false;
+}
+
 static enum status read_all(struct device *device, const char *path, struct mono_ns *packet_time,
 			    struct error *err)
 {
 	struct packet_source *source = device->source[0];
 	const struct packet_source_type *type = source->type;
 	const struct mono_ns started = mono_now();
+	const bool always = writes_files(device);
 	struct mono_ns shown = started;
 	struct packet_batch batch;
 	enum status status;
@@ -46,7 +63,9 @@ static enum status read_all(struct device *device, const char *path, struct mono
 		*packet_time = batch.packet[batch.count - 1].time;
 		meter_observe(device->meter, &batch);
 		type->release(source, &batch);
-		device_service(device, *packet_time, (struct wall_ns){packet_time->ns});
+		if (always || n % SERVICE_BATCHES == 0 ||
+		    batch.count < PACKET_BATCH_MAX) /* a pipe may wait */
+			device_service(device, *packet_time, (struct wall_ns){packet_time->ns});
 		if (n % PROGRESS_BATCHES == 0 && mono_now().ns - shown.ns > NS_PER_S / 5) {
 			shown = mono_now();
 			show_progress(device, path, started, false);

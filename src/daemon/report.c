@@ -77,11 +77,10 @@ static json_t *meter_report(const struct device *device)
 
 static json_t *source_report(const struct device *device, uint32_t i)
 {
-	struct source_statistics s = {0};
+	struct source_statistics s;
 	json_t *o = json_object();
 
-	if (i < device->source_count)
-		device->source[i]->type->statistics(device->source[i], &s);
+	device_source_statistics(device, i, &s);
 	json_object_set_new(o, "packets", number(s.packets));
 	json_object_set_new(o, "octets", number(s.octets));
 	json_object_set_new(o, "droppedPackets", number(s.dropped_packets));

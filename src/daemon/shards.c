@@ -1,15 +1,27 @@
 #include "daemon/shards.h"
 
+#include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "daemon/shards_state.h"
 
 /* ---- records ---- */
 
-void shard_wait_for_room(struct shard *s)
+/* The shard's sink has no room: wait until records were moved; or do it, as the thread that would. */
+static void make_room(struct shard *s)
 {
 	struct shards *all = s->all;
 
+	if (all->stopped) {
+		struct mark until;
+
+		shard_mark(s, &until);
+		(void)shard_move(s, &until);
+		return;
+	}
+	if (all->tell)
+		all->tell(all->tell_arg);
 	pthread_mutex_lock(&all->lock);
 	s->full = true;
 	pthread_cond_signal(&all->told);
@@ -38,7 +50,7 @@ static void put(void *arg, const struct flow_record *record)
 	const struct exporter *exporter = device_exporter(s->all->device, number);
 
 	while (!exporter_encode(exporter, record, s->ring[number]))
-		shard_wait_for_room(s);
+		make_room(s);
 }
 
 void shard_mark(const struct shard *s, struct mark *out)
@@ -84,6 +96,7 @@ static void shard_free(struct shard *s)
 		free(s->ring_memory[i]);
 	capture_chunk_free(s->chunk);
 	meter_free(s->meter);
+	free(s->batch);
 	free(s);
 }
 
@@ -113,6 +126,7 @@ static enum status make_shard(struct shards *all, uint32_t number, struct error 
 		return error_set(err, ERR_MEMORY, "no memory for %u shards", all->count);
 	s->all = all;
 	s->number = number;
+	s->parked = true; /* until it has a thread */
 	if (!all->device->settings->exporter.packet_time)
 		memcpy(&factor, options.hash_key, sizeof factor);
 	s->decoder = (struct decoder){.rule = {all->count, factor | 1}, .local = options.local};
@@ -133,10 +147,26 @@ static uint32_t exporters(const struct device *device)
 	return n;
 }
 
+/* The reader of a file runs ahead of the exporters with what it finds; live, nothing is found while one of
+ * them runs. */
+static enum status find_points(struct shards *all, struct error *err)
+{
+	struct device *device = all->device;
+
+	all->points = &device->points;
+	if (!device->settings->exporter.packet_time)
+		return OK;
+	all->points = malloc(sizeof *all->points);
+	if (!all->points)
+		return error_set(err, ERR_MEMORY, "no memory for shards");
+	*all->points = device->points;
+	return OK;
+}
+
 enum status shards_new(struct shards **out, struct device *device, struct error *err)
 {
 	struct shards *all = calloc(1, sizeof *all);
-	enum status st = OK;
+	enum status st;
 
 	if (!all)
 		return error_set(err, ERR_MEMORY, "no memory for shards");
@@ -145,11 +175,7 @@ enum status shards_new(struct shards **out, struct device *device, struct error 
 	pthread_cond_init(&all->told, NULL);
 	all->device = device;
 	all->exporter_count = exporters(device);
-	all->points = malloc(sizeof *all->points);
-	if (all->points)
-		*all->points = device->points;
-	else
-		st = error_set(err, ERR_MEMORY, "no memory for shards");
+	st = find_points(all, err);
 	for (uint32_t i = 0; i < device->settings->shards && st == OK; i++) {
 		all->count = device->settings->shards;
 		st = make_shard(all, i, err);
@@ -167,11 +193,44 @@ void shards_free(struct shards *all)
 		return;
 	for (uint32_t i = 0; i < all->count; i++)
 		shard_free(all->shard[i]);
-	free(all->points);
+	if (all->points != &all->device->points)
+		free(all->points);
 	pthread_cond_destroy(&all->told);
 	pthread_cond_destroy(&all->work);
 	pthread_mutex_destroy(&all->lock);
 	free(all);
+}
+
+struct meter *shards_meter(const struct shards *all, uint32_t number)
+{
+	return number < all->count ? all->shard[number]->meter : NULL;
+}
+
+/* With no thread at all nothing can be done; with fewer than asked for neither, for each has a table. */
+enum status shards_start_threads(struct shards *all, void *(*run)(void *), struct error *err)
+{
+	sigset_t signals, before;
+	int number = 0;
+
+	sigfillset(&signals);
+	pthread_sigmask(SIG_SETMASK, &signals, &before);
+	pthread_mutex_lock(&all->lock);
+	for (uint32_t i = 0; i < all->count && number == 0; i++) {
+		number = pthread_create(&all->shard[i]->thread, NULL, run, all->shard[i]);
+		all->shard[i]->started = number == 0;
+	}
+	if (number != 0)
+		all->ended = all->over = true;
+	pthread_mutex_unlock(&all->lock);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return number == 0 ? OK : error_set(err, ERR_SYSTEM, "a thread to meter in: %s", strerror(number));
+}
+
+void shards_join(struct shards *all)
+{
+	for (uint32_t i = 0; i < all->count; i++)
+		if (all->shard[i]->started)
+			pthread_join(all->shard[i]->thread, NULL);
 }
 
 void shards_statistics(const struct shards *all, struct meter_statistics *out)

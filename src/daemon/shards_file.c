@@ -3,9 +3,7 @@
  * Each thread reads (one at a time), decodes (side by side) and counts (each for its own meter, in the order
  * of the file). All that two of them exchange is what was decoded, a few stretches at a time, under one lock
  * that is taken a few times for each. */
-#include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "daemon/shards_state.h"
 #include "observe/capture.h"
@@ -252,33 +250,6 @@ static void give_room_back(struct shards *all)
 	all->slot = NULL;
 }
 
-/* With no thread at all nothing can be done; with fewer than asked for neither, for each has a table. */
-static enum status start(struct shards *all, struct error *err)
-{
-	sigset_t signals, before;
-	int number = 0;
-
-	sigfillset(&signals);
-	pthread_sigmask(SIG_SETMASK, &signals, &before);
-	pthread_mutex_lock(&all->lock);
-	for (uint32_t i = 0; i < all->count && number == 0; i++) {
-		number = pthread_create(&all->shard[i]->thread, NULL, run, all->shard[i]);
-		all->shard[i]->started = number == 0;
-	}
-	if (number != 0)
-		all->ended = true;
-	pthread_mutex_unlock(&all->lock);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return number == 0 ? OK : error_set(err, ERR_SYSTEM, "a thread to meter in: %s", strerror(number));
-}
-
-static void join(struct shards *all)
-{
-	for (uint32_t i = 0; i < all->count; i++)
-		if (all->shard[i]->started)
-			pthread_join(all->shard[i]->thread, NULL);
-}
-
 enum status shards_run_file(struct shards *all, const char *path, struct mono_ns *packet_time,
 			    struct error *err)
 {
@@ -295,10 +266,10 @@ enum status shards_run_file(struct shards *all, const char *path, struct mono_ns
 	device_interfaces_changed(device);
 	status = make_room(all, err);
 	if (status == OK)
-		status = start(all, err);
+		status = shards_start_threads(all, run, err);
 	if (status == OK)
 		export_stretches(all, path, packet_time);
-	join(all);
+	shards_join(all);
 	give_room_back(all);
 	if (status != OK)
 		return status;

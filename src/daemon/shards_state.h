@@ -30,9 +30,16 @@ struct shard {
 	struct mark mark[MARKS];
 	pthread_t thread;
 	bool started;
+	/* Live. */
+	struct packet_source *lane; /* borrowed */
+	struct packet_batch *batch;
+	int64_t due_ns;                           /* then it looks at the clock */
+	uint64_t foreign_packets, foreign_octets; /* read, and left to another one */
 	/* Under the lock of all. */
 	uint64_t counted; /* stretches */
 	bool full;        /* waits until records were moved */
+	bool parked;      /* live: does nothing, and goes on only when nobody pauses it */
+	bool asks;        /* live: waits for someone to look after the source */
 };
 
 /* A stretch of the file. */
@@ -50,7 +57,8 @@ struct slot {
 /* What a thread waits for. */
 struct shards {
 	struct device *device;
-	struct point_table *points; /* as the reader of a file has them; the meters read it, too */
+	struct point_table *points; /* as the reader of a file has them, or those of the device; the meters
+				       read it, too */
 	uint32_t count, exporter_count;
 	struct shard *shard[SHARD_MAX];
 
@@ -71,10 +79,19 @@ struct shards {
 	uint64_t octets[MARKS];
 	uint32_t point_count[MARKS];
 	struct slot *slot;
+
+	/* Live. */
+	void (*tell)(void *arg); /* the thread of the exporters should come; NULL: it is told by `told` */
+	void *tell_arg;
+	bool pause;   /* written under the lock; threads look at it between batches */
+	bool stopped; /* all are parked, and stay it */
+	bool over;
 };
 
-/* The shard's sink has no room: wait until records were moved. */
-void shard_wait_for_room(struct shard *shard);
+/* A thread for each, that gets the shard. ERR_SYSTEM, and all that were started are told that it has ended.
+ */
+MUST_CHECK enum status shards_start_threads(struct shards *shards, void *(*run)(void *), struct error *err);
+void shards_join(struct shards *shards);
 
 /* Move what lies before the mark to the exporters. false: there was nothing. */
 bool shard_move(struct shard *shard, const struct mark *until);

@@ -176,6 +176,12 @@ static inline uint64_t load_64(const uint8_t *from)
 
 size_t encode_record(const struct layout *layout, const void *record, uint8_t *out)
 {
+	return layout->shuffle_count ? shuffle_record(layout, record, out)
+				     : encode_by_steps(layout, record, out);
+}
+
+size_t encode_by_steps(const struct layout *layout, const void *record, uint8_t *out)
+{
 	const struct encode_step *const end = layout->step + layout->step_count;
 	uint8_t *at = out;
 

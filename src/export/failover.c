@@ -65,6 +65,9 @@ enum status session_open(struct session *s, const struct session_context *contex
 			return st;
 	}
 	use(s, 0);
+	if (count == 1 &&
+	    s->transport->type->send_many) /* what one member of a group was sent is told exactly */
+		s->run = calloc(1, sizeof *s->run);
 	session_restart_data(s);
 	return OK;
 }
@@ -83,6 +86,8 @@ void session_close(struct session *s)
 	for (uint32_t i = 0; i < s->group.count; i++)
 		close_member(&s->group.member[i]);
 	spool_close(s->spool);
+	free(s->run);
+	s->run = NULL;
 	s->spool = NULL;
 	s->transport = NULL;
 }

@@ -245,9 +245,11 @@ static void make_flows(struct layout *out, uint32_t from, uint32_t to, uint32_t 
 	struct field rows[sizeof flow_fields / sizeof flow_fields[0]];
 	const size_t count = rows_with(rows, forms);
 
-	for (uint32_t i = from; i < to; i++, number++)
+	for (uint32_t i = from; i < to; i++, number++) {
 		layout_make(&out[i], (uint16_t)(first_template(forms) + number), 0, rows, count,
 			    bits_of(number));
+		shuffle_plan(&out[i], sizeof(struct flow_record));
+	}
 }
 
 /* Biflows and refused frames exclude each other, so that in place of refused flows there are those one way:

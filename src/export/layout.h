@@ -96,13 +96,23 @@ struct encode_step {
 	uint16_t from;
 };
 
+/* Sixteen octets of the record at `from`, moved about: mask[n] is the one that becomes octet n, over 127 none
+ * does. What several of them give together goes to `to` of the Data Record. */
+enum { SHUFFLE_OCTETS = 16, SHUFFLES_MAX = 32, SHUFFLE_GOES_ON = UINT16_MAX };
+struct shuffle {
+	uint8_t mask[SHUFFLE_OCTETS];
+	uint16_t from, to; /* SHUFFLE_GOES_ON: the next one adds to the same octets */
+};
+
 struct layout {
 	uint16_t template_id;
 	uint16_t record_length; /* octets of a Data Record; the most it can have when it holds text */
 	uint16_t least_length;  /* … with all text empty */
 	uint8_t field_count, scope_count, step_count;
+	uint8_t shuffle_count; /* 0: by steps */
 	struct field field[FIELDS_MAX];
 	struct encode_step step[FIELDS_MAX];
+	struct shuffle shuffle[SHUFFLES_MAX];
 };
 
 /* Number of the layout that serves a record: 0 to FLOW_LAYOUT_COUNT - 1. */
@@ -134,3 +144,10 @@ uint64_t layout_key_bits(const struct layout *layout);
  * record_length. `record` is the struct that the rows were written over. */
 void encode_plan(struct layout *layout);
 size_t encode_record(const struct layout *layout, const void *record, uint8_t *out);
+
+/* The plain way, whatever was planned besides. */
+size_t encode_by_steps(const struct layout *layout, const void *record, uint8_t *out);
+
+/* shuffle.c: the same for a layout without text over a struct of `size` octets, where the processor can. */
+void shuffle_plan(struct layout *layout, size_t size);
+size_t shuffle_record(const struct layout *layout, const void *record, uint8_t *out);

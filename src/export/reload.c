@@ -109,6 +109,12 @@ static void take_over(const struct exporter *e, struct session *s, struct sessio
 	else
 		session_flights_broken(before, &e->context, wall);
 	s->sent_to = s->taken_to = s->built_to = before->taken_to;
+	if (before->run && before->run->left) { /* the same members, so the same transport */
+		struct run *window = before->run;
+
+		before->run = s->run;
+		s->run = window;
+	}
 	s->statistics = before->statistics;
 	s->last_export_time = before->last_export_time;
 	session_restart_data(s);

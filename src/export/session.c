@@ -6,6 +6,9 @@
  * when it leaves. */
 #define DATA_WAIT_NS (NS_PER_S / 2)
 
+/* So many messages in one call cost as much as one by itself, and count so. */
+enum { RUN_SHARE = 8 };
+
 /* RFC 7011 8.4: over UDP a new template goes out in more than one message before its first data. */
 enum { COPIES_RELIABLE = 1, COPIES_UNRELIABLE = 2 };
 
@@ -162,6 +165,7 @@ void session_give_up(struct session *s, const struct session_context *context, u
 	struct ring_view v;
 	enum status st = OK;
 
+	run_give_up(s, context, wall);
 	session_release_flights(s, until);
 	while (s->sent_to < until && (st = ring_peek(context->ring, s->sent_to, &v)) == OK) {
 		flows++;
@@ -256,7 +260,7 @@ enum status session_put(const struct session *s, const struct session_context *c
 
 /* Export Time is the moment of sending, and never earlier than that of a message before (RFC 7011 8.2): a
  * clock set back must not make data look older than its template. */
-static uint32_t export_time(struct session *s, struct wall_ns wall)
+uint32_t session_export_time(struct session *s, struct wall_ns wall)
 {
 	const uint32_t seconds = (uint32_t)(wall_ms(wall) / 1000);
 
@@ -270,8 +274,8 @@ enum status session_send(struct session *s, const struct session_context *contex
 			 struct wall_ns wall)
 {
 	struct error err = {""};
-	const struct span message =
-		message_finish(&out->writer, export_time(s, wall), s->sequence, context->options.domain);
+	const struct span message = message_finish(&out->writer, session_export_time(s, wall), s->sequence,
+						   context->options.domain);
 	const enum status st = s->transport->type->send(s->transport, message, &err);
 
 	if (st == OK) {
@@ -314,8 +318,7 @@ static enum status fill(struct session *s, const struct session_context *context
 	enum status st;
 
 	while ((st = ring_peek(context->ring, s->built_to, &v)) == OK) {
-		if (v.layout >= FLOW_LAYOUT_COUNT || v.length > context->layout[v.layout].record_length ||
-		    v.length < context->layout[v.layout].least_length) {
+		if (!session_knows_record(context, &v)) {
 			st = ERR_FORMAT;
 			break;
 		}
@@ -393,6 +396,18 @@ enum turn session_turn(struct session *s, const struct session_context *context,
 		}
 		if (!last && (s->group.returning || t.now.ns < s->group.trial_until))
 			return TURN_BLOCKED;
+		if (run_is_due(s, context, last)) {
+			if (!last && run_is_early(s))
+				return TURN_MORE;
+			uint32_t messages = 0;
+			const enum status many = run_send(s, context, t, &messages);
+
+			if (many == AGAIN)
+				return TURN_BLOCKED;
+			budget -= messages / RUN_SHARE < budget ? messages / RUN_SHARE : budget;
+			if (many == OK)
+				continue;
+		}
 		if (message_is_empty(&s->data.writer))
 			session_restart_data(s); /* the limit may have moved since */
 		const enum status filled = fill(s, context, t);

@@ -13,6 +13,7 @@
 #include "export/group.h"
 #include "export/options.h"
 #include "export/ring.h"
+#include "export/run.h"
 #include "export/spool.h"
 #include "message/writer.h"
 #include "observe/interface_errors.h"
@@ -108,6 +109,7 @@ struct session {
 	bool leaving;                /* a reload took it away: its connections end … */
 	struct session *successor;   /* … and then this one goes on; NULL: none. Owned */
 	struct outgoing data, control, replay;
+	struct run *run; /* NULL: messages go one by one. Owned */
 };
 
 /* A message without sets that may follow the last one; 0: nothing was sent before, or no room. */
@@ -188,6 +190,16 @@ void session_restart(struct session *s, const struct session_context *context, s
 /* Learn how far the messages in flight have come. */
 void session_confirm_flights(struct session *s, const struct session_context *context, struct wall_ns wall);
 void session_release_flights(struct session *s, uint64_t until);
+
+/* A record that the ring may hold; not: the ring is damaged. */
+static inline bool session_knows_record(const struct session_context *context, const struct ring_view *v)
+{
+	return v->layout < FLOW_LAYOUT_COUNT && v->length <= context->layout[v->layout].record_length &&
+	       v->length >= context->layout[v->layout].least_length;
+}
+
+/* Export Time of a message that is sent now. */
+uint32_t session_export_time(struct session *s, struct wall_ns wall);
 
 /* The data message begins again at the first record that was not sent. */
 void session_restart_data(struct session *s);

@@ -33,6 +33,17 @@ void message_begin(struct message_writer *w, uint8_t *buffer, size_t capacity);
  * Data Records. */
 MUST_CHECK enum status message_put_record(struct message_writer *w, uint16_t set_id, struct span record);
 
+/* Another record into the set that is open, of its kind. False: it does not fit, nothing was changed. */
+static inline int message_add_record(struct message_writer *w, struct span record)
+{
+	if (record.length == 0 || record.length > w->capacity - w->used)
+		return 0;
+	memcpy(w->buffer + w->used, record.data, record.length);
+	w->used += record.length;
+	w->data_records++;
+	return 1;
+}
+
 /* No record has been put since message_begin. */
 static inline int message_is_empty(const struct message_writer *w)
 {

@@ -93,23 +93,38 @@ static void add_extra(const struct meter *m, struct flow_record *r, const struct
 		add_reverse(m, r, e);
 }
 
-void meter_tell(struct meter *m, uint32_t flow, enum flow_end_reason reason)
+static void fill_record(const struct meter *m, struct flow_record *r, uint32_t flow,
+			enum flow_end_reason reason)
 {
 	const struct flow_hot *hot = &m->store.hot[flow];
 	const struct flow_cold *cold = &m->store.cold[flow];
-	struct flow_record r = {
-		.key = hot->key,
-		.octets = hot->octets,
-		.packets = hot->packets,
-		.flow_id = m->options.first_flow_id + cold->number * m->options.flow_id_step,
-		.tcp_flags = hot->tcp_flags,
-		.denial = hot->key.kind & KIND_DENIED ? m->store.denial[flow].told : DENIAL_NONE,
-		.class_of_service = (uint8_t)cold->class_of_service,
-		.end_reason = (uint8_t)reason,
-	};
 
-	int64_t first = hot->state & FLOW_TOLD ? hot->last : cold->first, last = hot->last;
+	r->key = hot->key;
+	r->octets = hot->octets;
+	r->packets = hot->packets;
+	r->flow_id = m->options.first_flow_id + cold->number * m->options.flow_id_step;
+	r->tcp_flags = hot->tcp_flags;
+	r->class_of_service = (uint8_t)cold->class_of_service;
+	r->end_reason = (uint8_t)reason;
+}
 
+static int64_t first_of(const struct meter *m, uint32_t flow)
+{
+	const struct flow_hot *hot = &m->store.hot[flow];
+
+	return hot->state & FLOW_TOLD ? hot->last : m->store.cold[flow].first;
+}
+
+/* With all that a record may have besides. */
+static __attribute__((noinline)) void tell_special(struct meter *m, uint32_t flow,
+						   enum flow_end_reason reason)
+{
+	const struct flow_hot *hot = &m->store.hot[flow];
+	int64_t first = first_of(m, flow), last = hot->last;
+	struct flow_record r = {.denial = hot->key.kind & KIND_DENIED ? m->store.denial[flow].told
+								      : DENIAL_NONE};
+
+	fill_record(m, &r, flow, reason);
 	if (m->store.extra)
 		add_extra(m, &r, &m->store.extra[flow]);
 	if (r.reverse_packets && m->store.extra[flow].forward_last) {
@@ -119,6 +134,19 @@ void meter_tell(struct meter *m, uint32_t flow, enum flow_end_reason reason)
 	if (hot->state & FLOW_OWED && !settle(m, hot, &r))
 		return;
 	hand_over(m, &r, first, last);
+}
+
+void meter_tell(struct meter *m, uint32_t flow, enum flow_end_reason reason)
+{
+	const struct flow_hot *hot = &m->store.hot[flow];
+
+	if (unlikely(m->store.extra || hot->key.kind & KIND_DENIED || hot->state & FLOW_OWED)) {
+		tell_special(m, flow, reason);
+		return;
+	}
+	/* Most of a record is for forms that nobody has asked for: clearing it would be half of the work. */
+	fill_record(m, &m->told, flow, reason);
+	hand_over(m, &m->told, first_of(m, flow), hot->last);
 }
 
 void meter_tell_packet(struct meter *m, const struct flow_key *key, const struct packet_facts *facts,

@@ -67,6 +67,7 @@ struct meter {
 	uint32_t shed_mask, shed_position; /* meter_shed */
 	int64_t evicted_until;             /* ns: flows with an older last packet had to make room */
 	struct meter_statistics statistics;
+	struct flow_record told; /* the one that is handed over; what only some have is always zero in it */
 };
 
 /* Choose the hash; only before the first packet. */

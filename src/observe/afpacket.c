@@ -2,16 +2,27 @@
  * as egress and as ingress: both happen at that observation point, and direction is part of the flow key, so
  * no counter has a packet twice. */
 #include <stdlib.h>
+#include <sys/epoll.h>
 
+#include "observe/lanes.h"
 #include "observe/watch.h"
+
+/* What one thread reads. Nothing that it writes is in a line of memory that another one reads. */
+struct lane {
+	struct packet_source base;
+	struct watcher *watcher;
+	uint32_t number;
+	uint32_t turn; /* whose ring the next batch begins with */
+	struct source_statistics counted;
+} __attribute__((aligned(128)));
 
 struct afpacket {
 	struct packet_source base;
 	struct watcher watcher;
-	uint32_t turn; /* whose ring the next batch begins with */
+	struct lane *lane; /* as many as the watcher has; the source itself reads as number 0 */
 };
 
-enum { CLOCK_TRIES = 3 };
+enum { CLOCK_TRIES = 3, LANE_EVENTS = 8 };
 
 /* How far the wall clock is ahead of the monotonic one. Of a few tries the one whose readings lie closest
  * together: a pause between them would look like a step. */
@@ -31,46 +42,65 @@ static int64_t clock_distance(struct mono_ns *now)
 	return distance;
 }
 
-static void afpacket_release(struct packet_source *source, struct packet_batch *batch)
+static void lane_release(struct packet_source *source, struct packet_batch *batch)
 {
-	struct watcher *s = &((struct afpacket *)source)->watcher;
+	const struct lane *lane = (struct lane *)source;
+	const struct watcher *s = lane->watcher;
 
 	for (uint32_t i = 0; i < s->watches; i++)
 		if (s->watch[i]->ring.fd >= 0)
-			packet_ring_release(&s->watch[i]->ring);
+			packet_ring_release(watch_ring(s->watch[i], lane->number));
 	batch->count = 0;
 }
 
-static enum status afpacket_read(struct packet_source *source, struct packet_batch *batch, struct error *err)
+static enum status lane_read(struct packet_source *source, struct packet_batch *batch, struct error *err)
 {
-	struct afpacket *a = (struct afpacket *)source;
-	struct watcher *s = &a->watcher;
+	struct lane *lane = (struct lane *)source;
+	const struct watcher *s = lane->watcher;
 	struct mono_ns now;
-	const uint32_t first = a->turn;
+	const uint32_t first = lane->turn;
 
 	batch->count = 0;
 	batch->to_wall = clock_distance(&now);
 	for (uint32_t i = 0; i < s->watches && batch->count < PACKET_BATCH_MAX; i++) {
 		const uint32_t at = (first + i) % s->watches;
 		struct watch *w = s->watch[at];
+		struct packet_ring *ring = watch_ring(w, lane->number);
 
 		if (!w->told_up)
 			continue;
 		batch->count +=
-			packet_ring_read(&w->ring, (uint16_t)w->point, batch->to_wall, now,
+			packet_ring_read(ring, (uint16_t)w->point, batch->to_wall, now,
 					 batch->packet + batch->count, PACKET_BATCH_MAX - batch->count);
-		if (w->ring.losing)
-			watcher_count_drops(s, w);
-		a->turn = at + 1; /* whoever filled the batch is last in the next */
+		if (ring->losing)
+			source_count_drops(&lane->counted, packet_ring_count(ring));
+		lane->turn = at + 1; /* whoever filled the batch is last in the next */
 	}
 	if (batch->count == 0) {
-		afpacket_release(source, batch); /* of blocks that had nothing in them */
+		lane_release(source, batch); /* of blocks that had nothing in them */
 		return AGAIN;
 	}
 	for (uint32_t i = 0; i < batch->count; i++)
-		s->counted.octets += batch->packet[i].length;
-	s->counted.packets += batch->count;
+		lane->counted.octets += batch->packet[i].length;
+	lane->counted.packets += batch->count;
 	return OK;
+}
+
+static int lane_poll_fd(const struct packet_source *source)
+{
+	const struct lane *lane = (const struct lane *)source;
+
+	return lane->watcher->lane_epoll[lane->number];
+}
+
+static void afpacket_release(struct packet_source *source, struct packet_batch *batch)
+{
+	lane_release(&((struct afpacket *)source)->lane[0].base, batch);
+}
+
+static enum status afpacket_read(struct packet_source *source, struct packet_batch *batch, struct error *err)
+{
+	return lane_read(&((struct afpacket *)source)->lane[0].base, batch, err);
 }
 
 static enum status afpacket_exclude(struct packet_source *source, const struct sockaddr *local,
@@ -86,11 +116,14 @@ static int afpacket_next_event(struct packet_source *source, struct point_event 
 
 static void afpacket_statistics(struct packet_source *source, struct source_statistics *out)
 {
+	const struct afpacket *a = (struct afpacket *)source;
 	struct watcher *s = &((struct afpacket *)source)->watcher;
 
 	for (uint32_t i = 0; i < s->watches; i++)
 		watcher_count_drops(s, s->watch[i]);
 	*out = s->counted;
+	for (uint32_t i = 0; i < s->lanes; i++)
+		source_statistics_add(out, &a->lane[i].counted);
 }
 
 static int afpacket_poll_fd(const struct packet_source *source)
@@ -105,7 +138,35 @@ static void afpacket_close(struct packet_source *source)
 	if (!a)
 		return;
 	watcher_close(&a->watcher);
+	free(a->lane);
 	free(a);
+}
+
+static const struct packet_source_type lane_source = {
+	.name = "lane", .poll_fd = lane_poll_fd, .read = lane_read, .release = lane_release};
+
+static bool make_lanes(struct afpacket *a, uint32_t count)
+{
+	a->lane = aligned_alloc(_Alignof(struct lane), count * sizeof *a->lane);
+	for (uint32_t i = 0; i < count && a->lane; i++)
+		a->lane[i] = (struct lane){.base.type = &lane_source, .watcher = &a->watcher, .number = i};
+	return a->lane != NULL;
+}
+
+struct packet_source *afpacket_lane(struct packet_source *source, uint32_t number)
+{
+	return &((struct afpacket *)source)->lane[number].base;
+}
+
+bool afpacket_lane_wait(const struct packet_source *lane, int milliseconds)
+{
+	struct epoll_event event[LANE_EVENTS];
+	const int ready = epoll_wait(lane_poll_fd(lane), event, LANE_EVENTS, milliseconds);
+
+	for (int i = 0; i < ready; i++)
+		if (event[i].events & (EPOLLERR | EPOLLHUP))
+			return false;
+	return true;
 }
 
 static enum status afpacket_open(struct packet_source **out, const struct source_options *options,
@@ -115,14 +176,18 @@ static enum status afpacket_open(struct packet_source **out, const struct source
 	enum status status;
 
 	*out = NULL;
-	if (!a)
+	if (!a || !make_lanes(a, options->lanes > 1 ? options->lanes : 1)) {
+		free(a);
 		return error_set(err, ERR_MEMORY, "packet source: no memory");
+	}
 	a->base.type = &afpacket_source;
 	status = watcher_open(&a->watcher, options, err);
 	if (status == OK)
 		*out = &a->base;
-	else
+	else {
+		free(a->lane);
 		free(a);
+	}
 	return status;
 }
 

@@ -23,8 +23,10 @@ struct source_options {
 	uint32_t snap_octets;                   /* octets kept of a frame; 0 = the default */
 	const struct denial_prefixes *prefixes; /* nflog: what means a refusal; NULL = the usual ones.
 						   Outlives the source */
-	bool deaf;       /* af_packet: sockets that see interfaces come and go, and no packets */
-	bool dscp_key;   /* ebpf: packets with another DSCP are another flow */
+	bool deaf;             /* af_packet: sockets that see interfaces come and go, and no packets */
+	uint32_t lanes;        /* af_packet: threads that read side by side (observe/lanes.h); 0 or 1: one */
+	uint32_t share_factor; /* … between which packets are shared out by this rule (observe/share.h) */
+	bool dscp_key;         /* ebpf: packets with another DSCP are another flow */
 	int64_t idle_ns; /* ebpf: packets that are further apart are not told together; 0: as it likes */
 };
 

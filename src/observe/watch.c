@@ -1,7 +1,6 @@
-#include "observe/watch.h"
+#include "observe/watch_rings.h"
 
 #include <errno.h>
-#include <linux/if_ether.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -12,7 +11,6 @@
 #include "observe/overlays.h"
 
 #define DRAIN_NS (5 * RING_RETIRE_MS * NS_PER_MS) /* by then the kernel has handed over every block */
-#define RETRY_NS (1 * NS_PER_S)
 #define NEVER    INT64_MAX
 
 /* ---- which interfaces ---- */
@@ -49,80 +47,6 @@ static enum status check_names(const char *names, struct error *err)
 	}
 }
 
-/* ---- rings ---- */
-
-static struct sock_fprog make_filter(const struct watcher *s, uint8_t link, struct sock_filter *code)
-{
-	const uint32_t link_octets = link == LINK_ETHERNET ? ETH_HLEN : 0;
-
-	return (struct sock_fprog){
-		.len = exclusions_program(&s->exclusions, link_octets, s->snap_octets, code),
-		.filter = code,
-	};
-}
-
-static enum status open_ring(struct watcher *s, struct watch *w, struct error *err)
-{
-	const uint8_t link = (uint8_t)interface_link_layer(&w->link);
-	struct sock_filter code[EXCLUDE_PROGRAM_MAX];
-	const struct sock_fprog filter = make_filter(s, link, code);
-	const struct packet_ring_options options = {
-		.ifindex = w->link.ifindex,
-		.octets = s->deaf ? RING_OCTETS_MIN : s->ring_octets,
-		.link = link,
-		.deaf = s->deaf,
-		.filter = &filter,
-	};
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = w};
-	enum status status;
-
-	status = packet_ring_open(&w->ring, &options, err);
-	if (status != OK)
-		return status;
-	if (epoll_ctl(s->epoll, EPOLL_CTL_ADD, w->ring.fd, &event) < 0) {
-		status = error_errno(err, "packet socket: epoll");
-		packet_ring_close(&w->ring);
-		return status;
-	}
-	if (!w->ring.segments && !s->told_segments && !s->deaf) {
-		s->told_segments = true;
-		log_warn(s->log, "packet sockets of this kernel do not tell segment sizes: super-packets "
-				 "count as one packet each");
-	}
-	if (s->on_open)
-		s->on_open(s->on_open_arg, w);
-	return OK;
-}
-
-/* Try, and when it fails try again in a while; the first failure is told. */
-static void open_ring_or_wait(struct watcher *s, struct watch *w, bool first)
-{
-	struct error err;
-	const enum status status = open_ring(s, w, &err);
-
-	w->due_ns = status == OK ? NEVER : mono_now().ns + RETRY_NS;
-	if (status == OK || status == AGAIN || !first) /* AGAIN: gone, as netlink is about to say */
-		return;
-	if (s->opening && s->open_status == OK) {
-		s->open_status = error_prefix(&err, status, "interface %s", w->link.name);
-		s->open_error = err;
-	} else {
-		log_error(s->log, "interface %s: %s; trying again", w->link.name, err.text);
-	}
-}
-
-void watcher_count_drops(struct watcher *s, struct watch *w)
-{
-	const uint64_t dropped = packet_ring_count(&w->ring);
-
-	if (dropped == 0)
-		return;
-	s->counted.dropped_packets += dropped;
-	s->counted.last_drop_wall_ms = wall_ms(wall_now());
-	if (s->counted.first_drop_wall_ms == 0)
-		s->counted.first_drop_wall_ms = s->counted.last_drop_wall_ms;
-}
-
 /* ---- watches ---- */
 
 static void end_watch(struct watcher *s, uint32_t at)
@@ -130,7 +54,8 @@ static void end_watch(struct watcher *s, uint32_t at)
 	struct watch *w = s->watch[at];
 
 	watcher_count_drops(s, w);
-	packet_ring_close(&w->ring); /* leaves the epoll set by itself */
+	watch_close_rings(s, w);
+	free(w->further);
 	free(w);
 	s->watches--;
 	memmove(&s->watch[at], &s->watch[at + 1], (s->watches - at) * sizeof s->watch[0]);
@@ -186,13 +111,14 @@ static void begin_watch(struct watcher *s, const struct interface *link)
 	}
 	w->link = *link;
 	w->was_up = link->up;
-	w->ring.fd = -1;
-	if (!set_point(s, w)) {
+	if (!watch_make_rings(s, w) || !set_point(s, w)) {
+		free(w->further);
 		free(w);
 		return;
 	}
 	s->watch[s->watches++] = w;
-	open_ring_or_wait(s, w, true); /* first, so that who reads the line below can rely on the ring */
+	watch_open_rings_or_wait(s, w,
+				 true); /* first, so that who reads the line below can rely on the ring */
 	log_info(s->log, "interface %s: %s, index %u, %s", link->name, interface_description(link),
 		 link->ifindex, link->up ? "up" : "down");
 }
@@ -212,12 +138,7 @@ static void watch_gone(struct watcher *s, struct watch *w)
 /* What its ring holds is still ours; what comes from now on is not, or comes through another ring. */
 static void stop_watch(struct watcher *s, struct watch *w)
 {
-	struct sock_filter nothing = {.code = BPF_RET | BPF_K};
-	const struct sock_fprog filter = {.len = 1, .filter = &nothing};
-	struct error err;
-
-	if (w->ring.fd >= 0 && packet_ring_filter(&w->ring, &filter, &err) != OK)
-		log_error(s->log, "interface %s: %s", w->link.name, err.text);
+	watch_deafen(s, w);
 	w->gone = true;
 	drain(w);
 }
@@ -284,7 +205,7 @@ static void serve_ring_error(struct watcher *s, struct watch *w)
 {
 	struct error err;
 
-	if (!packet_ring_lost_device(&w->ring) || w->gone)
+	if (!watch_lost_device(s, w) || w->gone)
 		return;
 	/* The interface is gone, and netlink has not said so, or said it where we could not hear it. */
 	watch_gone(s, w);
@@ -300,7 +221,21 @@ static void serve_timer(struct watcher *s)
 	s->timer_due_ns = NEVER;
 	for (uint32_t i = 0; i < s->watches; i++)
 		if (s->watch[i]->ring.fd < 0 && !s->watch[i]->gone && mono_now().ns >= s->watch[i]->due_ns)
-			open_ring_or_wait(s, s->watch[i], false);
+			watch_open_rings_or_wait(s, s->watch[i], false);
+}
+
+/* Errors of rings that others wait for. */
+static void attend_lanes(struct watcher *s)
+{
+	struct epoll_event event[WATCH_MAX];
+
+	for (uint32_t lane = 0; lane < s->lanes && s->lanes > 1; lane++) {
+		const int ready = epoll_wait(s->lane_epoll[lane], event, WATCH_MAX, 0);
+
+		for (int i = 0; i < ready; i++)
+			if (event[i].events & (EPOLLERR | EPOLLHUP))
+				serve_ring_error(s, event[i].data.ptr);
+	}
 }
 
 static void attend(struct watcher *s)
@@ -321,6 +256,7 @@ static void attend(struct watcher *s)
 		else if (event[i].events & (EPOLLERR | EPOLLHUP))
 			serve_ring_error(s, event[i].data.ptr);
 	}
+	attend_lanes(s);
 }
 
 /* Wake up when the first watch is due. One that waits for another of its point is not: that one's end wakes.
@@ -347,8 +283,7 @@ static bool is_drained(struct watcher *s, struct watch *w)
 	if (w->ring.fd < 0)
 		return true;
 	watcher_count_drops(s, w);
-	return packet_ring_is_drained(&w->ring) ||
-	       (mono_now().ns >= w->due_ns && !packet_ring_is_ready(&w->ring));
+	return watch_is_drained(s, w, mono_now().ns >= w->due_ns);
 }
 
 static bool is_first_of_point(const struct watcher *s, uint32_t at)
@@ -459,6 +394,9 @@ static enum status open_polling(struct watcher *s, struct error *err)
 	s->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (s->epoll < 0 || s->timer < 0 || epoll_ctl(s->epoll, EPOLL_CTL_ADD, s->timer, &event) < 0)
 		return error_errno(err, "packet source: epoll");
+	for (uint32_t lane = 0; lane < s->lanes && s->lanes > 1; lane++)
+		if ((s->lane_epoll[lane] = epoll_create1(EPOLL_CLOEXEC)) < 0)
+			return error_errno(err, "packet source: epoll");
 	return OK;
 }
 
@@ -499,10 +437,14 @@ enum status watcher_open(struct watcher *s, const struct source_options *options
 		.ring_octets = options->ring_octets ? options->ring_octets : RING_OCTETS_DEFAULT,
 		.deaf = options->deaf,
 		.snap_octets = snap < RING_SNAP_MAX ? snap : RING_SNAP_MAX,
+		.lanes = options->lanes > 1 ? options->lanes : 1,
+		.share_factor = options->share_factor,
 		.epoll = -1,
 		.timer = -1,
 		.timer_due_ns = NEVER,
 	};
+	for (uint32_t lane = 0; lane < LANES_MAX; lane++)
+		s->lane_epoll[lane] = -1;
 	if (options->spec)
 		status = check_names(options->spec, err);
 	if (status == OK && options->spec && !(s->names = strdup(options->spec)))
@@ -523,27 +465,9 @@ void watcher_close(struct watcher *s)
 	while (s->watches > 0)
 		end_watch(s, s->watches - 1);
 	interfaces_close(s->interfaces);
+	for (uint32_t lane = 0; lane < LANES_MAX; lane++)
+		close_fd(&s->lane_epoll[lane]);
 	close_fd(&s->timer);
 	close_fd(&s->epoll);
 	free(s->names);
-}
-
-enum status watcher_exclude(struct watcher *s, const struct sockaddr *local, const struct sockaddr *remote)
-{
-	struct sock_filter code[EXCLUDE_PROGRAM_MAX];
-	enum status status = exclusions_add(&s->exclusions, local, remote);
-
-	for (uint32_t i = 0; i < s->watches && status == OK; i++) {
-		const struct watch *w = s->watch[i];
-		struct sock_fprog filter;
-		struct error err;
-
-		if (w->ring.fd < 0 || w->gone)
-			continue;
-		filter = make_filter(s, w->ring.link, code);
-		status = packet_ring_filter(&w->ring, &filter, &err);
-		if (status != OK)
-			log_error(s->log, "interface %s: %s", w->link.name, err.text);
-	}
-	return status;
 }

@@ -97,6 +97,12 @@ struct transport_type {
 	 * ERR_SYSTEM: this message is lost, the transport goes on (an ICMP error on UDP). */
 	enum status (*send)(struct transport *, struct span message, struct error *err);
 
+	/* send for several messages of `each` octets side by side, of which the last may be shorter; all or
+	 * nothing. At most many() of them, and 65507 octets. ERR_UNSUPPORTED: nothing was sent, the network
+	 * does not take it after all, and many() is 1 from now on. Both NULL: messages go one by one. */
+	enum status (*send_many)(struct transport *, struct span messages, size_t each, struct error *err);
+	uint32_t (*many)(const struct transport *);
+
 	/* Whatever was sent is out of our hands: a file is on its way to the disk. ERR_SYSTEM with the path.
 	 * NULL: nothing is held back. */
 	enum status (*flush)(struct transport *, struct error *err);

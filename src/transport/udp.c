@@ -8,6 +8,7 @@
  * does not move the session. Addresses are never looked up. */
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/udp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -34,6 +35,7 @@ enum {
 	SEND_TRIES = 4,   /* an error of an earlier datagram is reported in place of sending this one */
 	ERRORS_READ = 64, /* of the error queue in one go: bounded work */
 	SEND_BUFFER = 1 << 20,
+	SEGMENTS_MAX = 64, /* of one call: the least that any kernel which has it takes */
 };
 
 struct udp_transport {
@@ -41,6 +43,8 @@ struct udp_transport {
 	const struct logger *log;
 	int fd; /* -1: no address yet */
 	bool connected;
+	bool segments;       /* the kernel cuts one call's octets into datagrams (UDP_SEGMENT) … */
+	bool refused;        /* … but not on this route */
 	uint16_t port;       /* destination */
 	uint16_t local_port; /* network byte order; 0: none yet. Ours for good once we have it */
 	uint16_t max_message;
@@ -153,7 +157,12 @@ static bool attach(struct udp_transport *u)
 
 static void try_connect(struct udp_transport *u)
 {
+	const int no_segments =
+		0; /* none unless a call asks for them: an older kernel does not know the option */
+
 	u->connect_at = mono_now().ns + CONNECT_RETRY_NS;
+	u->segments = setsockopt(u->fd, IPPROTO_UDP, UDP_SEGMENT, &no_segments, sizeof no_segments) == 0;
+	u->refused = false;
 	dissolve(u);
 	u->connected = attach(u);
 	if (!u->connected) {
@@ -338,6 +347,70 @@ static enum status too_long(struct udp_transport *u, struct span message, struct
 			 message.length, udp_message_limit(&u->transport));
 }
 
+/* One datagram, or with `each` several. */
+static ssize_t hand_over(const struct udp_transport *u, struct span octets, size_t each)
+{
+	const uint16_t segment = (uint16_t)each;
+	union {
+		struct cmsghdr header;
+		char octets[CMSG_SPACE(sizeof segment)];
+	} control = {.header = {.cmsg_level = IPPROTO_UDP,
+				.cmsg_type = UDP_SEGMENT,
+				.cmsg_len = CMSG_LEN(sizeof segment)}};
+	struct iovec all = {.iov_base = (void *)(uintptr_t)octets.data, .iov_len = octets.length};
+	const struct msghdr m = {.msg_iov = &all,
+				 .msg_iovlen = 1,
+				 .msg_control = control.octets,
+				 .msg_controllen = sizeof control.octets};
+
+	if (!each)
+		return send(u->fd, octets.data, octets.length, MSG_DONTWAIT | MSG_NOSIGNAL);
+	memcpy(CMSG_DATA(&control.header), &segment, sizeof segment);
+	return sendmsg(u->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* IPsec, or a device without checksums of its own; or the path takes less than was thought. */
+static bool is_about_segments(int number)
+{
+	return number == EINVAL || number == EIO || number == EOPNOTSUPP || number == EMSGSIZE;
+}
+
+static enum status udp_send_many(struct transport *t, struct span messages, size_t each, struct error *err)
+{
+	struct udp_transport *u = self(t);
+	int number = 0;
+
+	if (u->fd < 0 || !u->connected)
+		return error_set(err, AGAIN, "Udp/%s: no %s yet", u->host, u->fd < 0 ? "address" : "route");
+	for (int i = 0; i < SEND_TRIES; i++) {
+		if (each > udp_message_limit(t))
+			return too_long(u, span_of(messages.data, each), err);
+		if (hand_over(u, messages, each) >= 0)
+			return OK;
+		number = errno;
+		if (number == EAGAIN || number == ENOBUFS || number == ENOMEM)
+			return error_set(err, AGAIN, "Udp/%s: %s", u->host, strerror(number));
+		read_errors(u);
+		if (!is_about_segments(number))
+			continue;
+		read_path_mtu(u);
+		if (each <= udp_message_limit(t))
+			break;
+	}
+	if (number == ECONNREFUSED)
+		return error_set(err, AGAIN, "Udp/%s: %s", u->host, strerror(number));
+	/* One by one, by which it shows what is wrong. Asked again with the next route. */
+	u->refused = true;
+	return error_set(err, ERR_UNSUPPORTED, "Udp/%s: messages go one by one", u->host);
+}
+
+static uint32_t udp_many(const struct transport *t)
+{
+	const struct udp_transport *u = (const struct udp_transport *)t;
+
+	return u->segments && !u->refused ? SEGMENTS_MAX : 1;
+}
+
 static enum status udp_send(struct transport *t, struct span message, struct error *err)
 {
 	struct udp_transport *u = self(t);
@@ -348,7 +421,7 @@ static enum status udp_send(struct transport *t, struct span message, struct err
 	for (int i = 0; i < SEND_TRIES; i++) {
 		if (message.length > udp_message_limit(t))
 			return too_long(u, message, err);
-		if (send(u->fd, message.data, message.length, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+		if (hand_over(u, message, 0) >= 0)
 			return OK;
 		number = errno;
 		if (number == EAGAIN || number == ENOBUFS || number == ENOMEM)
@@ -438,6 +511,8 @@ const struct transport_type udp_transport = {
 	.service = udp_service,
 	.message_limit = udp_message_limit,
 	.send = udp_send,
+	.send_many = udp_send_many,
+	.many = udp_many,
 	.generation = udp_generation,
 	.poll_fd = udp_poll_fd,
 	.addresses = udp_addresses,

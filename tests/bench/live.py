@@ -88,10 +88,10 @@ class Sink:
         return dict(zip(("messages", "flows", "packets", "octets", "lost"), map(int, out.split())))
 
 
-def weir(capture):
+def weir(capture, shards=1):
     def command(build, device, port, flows, folder):
         profile = folder / "weir.json"
-        profile.write_text(json.dumps({"FlowMetadata": {"Capture": capture}}), encoding="utf-8")
+        profile.write_text(json.dumps({"FlowMetadata": {"Capture": capture, "Shards": shards}}), encoding="utf-8")
         return [build / "src" / "cmd" / "weir", "probe", "--stats", "-i", device, "-c", f"Udp/127.0.0.1:{port}", "-p", profile, "--max-flows", max(flows * 2, 16)]
 
     return command
@@ -117,8 +117,8 @@ def pmacctd(build, device, port, flows, folder):
     return [shutil.which("pmacctd", path=f"{os.environ.get('PATH', '')}:/usr/sbin"), "-f", settings]
 
 
-PROGRAMS = {"ring": weir("ring"), "ebpf": weir("ebpf"), "softflowd": softflowd, "pmacctd": pmacctd}
-PATTERN = {"ring": "index ", "ebpf": "packets are counted in the kernel"}
+PROGRAMS = {"ring": weir("ring"), "2-shards": weir("ring", 2), "ebpf": weir("ebpf"), "softflowd": softflowd, "pmacctd": pmacctd}
+PATTERN = {"ring": "index ", "2-shards": "index ", "ebpf": "packets are counted in the kernel"}
 
 
 def ticks_of(pid):

@@ -1,5 +1,7 @@
 /* What the meter alone costs a packet: keys that are made before the clock starts, no packets, no export.
- * Usage: bench_meter [A|B|C [PACKETS [FLOWS]]]…; without arguments A, B and C. */
+ * Usage: bench_meter [A|B|C [PACKETS [FLOWS]]]; without arguments A, B and C.
+ *        bench_meter open PACKETS FLOWS…: what a packet of a flow that is open costs, by the number of flows:
+ * all are opened first, none ends, and only then the clock starts. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,14 +52,15 @@ struct run {
 	struct totals told;
 	double cpu, wall, before, after; /* s; MiB */
 	uint32_t most;                   /* flows at once */
+	uint32_t opened;                 /* by `next_packet`, before they come by chance */
 };
 
-static bool prepare(struct run *r, char name, uint64_t packets, uint32_t flows)
+static bool prepare(struct run *r, char name, uint64_t packets, uint32_t flows, int64_t idle_ns)
 {
 	static const struct point_table points = {.count = 1, .point = {{.id = 1, .ifindex = 1}}};
 	const struct meter_options options = {
-		.max_flows = 1 << 23,
-		.idle_ns = 15 * NS_PER_S,
+		.max_flows = 1 << 24,
+		.idle_ns = idle_ns,
 		.linger_ns = NS_PER_S,
 		.hash_key = "not a secret: a benchmark",
 	};
@@ -89,13 +92,20 @@ static void release(struct run *r)
 	free(r->facts);
 }
 
+/* A packet of the workload; of each flow one before, while `opening`. */
+static struct workload_packet next_packet(struct run *r, bool opening)
+{
+	return opening ? (struct workload_packet){.flow = r->opened++, .octets = 60}
+		       : workload_next(&r->workload);
+}
+
 /* Only the meter's part is timed. */
-static void count_chunk(struct run *r, uint32_t n)
+static void count_chunk(struct run *r, uint32_t n, bool opening)
 {
 	struct meter_statistics s;
 
 	for (uint32_t i = 0; i < n; i++) {
-		const struct workload_packet p = workload_next(&r->workload);
+		const struct workload_packet p = next_packet(r, opening);
 
 		r->key[i] = r->flows[p.flow];
 		r->facts[i] = (struct packet_facts){.time = {p.time}, .octets = p.octets, .packets = 1};
@@ -129,18 +139,52 @@ static int report(const struct run *r)
 	return 1;
 }
 
+static void count(struct run *r, uint64_t packets, bool opening)
+{
+	for (uint64_t left = packets; left > 0;) {
+		const uint32_t n = left < CHUNK ? (uint32_t)left : CHUNK;
+
+		count_chunk(r, n, opening);
+		left -= n;
+	}
+}
+
+/* How the cost of a packet grows with the flows that are open. */
+static int grow(uint64_t packets, char **flows, int count_of_flows)
+{
+	double least = 0;
+
+	for (int i = 0; i < count_of_flows; i++) {
+		struct run r = {0};
+
+		if (!prepare(&r, 'B', packets, (uint32_t)strtoul(flows[i], NULL, 10), 3600 * NS_PER_S))
+			return 1;
+		count(&r, r.workload.flows, true);
+		const double opening = r.cpu / r.workload.flows * 1e9;
+		r.cpu = 0;
+		count(&r, packets, false);
+		const double each = r.cpu / (double)packets * 1e9;
+		least = i ? least : each;
+		printf("open: %9u flows: %5.1f ns of CPU a packet of a flow that is open (%.2f times the "
+		       "first), %5.1f ns for "
+		       "the first packet of each\n",
+		       r.most, each, each / least, opening);
+		fflush(stdout);
+		meter_flush(r.meter);
+		if (r.told.packets != packets + r.workload.flows || r.told.records != r.workload.flows)
+			return 1;
+		release(&r);
+	}
+	return 0;
+}
+
 static int run(char name, uint64_t packets, uint32_t flows)
 {
 	struct run r = {0};
 	int result = 1;
 
-	if (prepare(&r, name, packets, flows)) {
-		for (uint64_t left = r.workload.packets; left > 0;) {
-			const uint32_t n = left < CHUNK ? (uint32_t)left : CHUNK;
-
-			count_chunk(&r, n);
-			left -= n;
-		}
+	if (prepare(&r, name, packets, flows, 15 * NS_PER_S)) {
+		count(&r, r.workload.packets, false);
 		r.after = resident_mib();
 		meter_flush(r.meter);
 		result = report(&r);
@@ -151,6 +195,8 @@ static int run(char name, uint64_t packets, uint32_t flows)
 
 int main(int argc, char **argv)
 {
+	if (argc > 3 && strcmp(argv[1], "open") == 0)
+		return grow(strtoull(argv[2], NULL, 10), argv + 3, argc - 3);
 	if (argc > 1)
 		return run(argv[1][0], argc > 2 ? strtoull(argv[2], NULL, 10) : 0,
 			   argc > 3 ? (uint32_t)strtoul(argv[3], NULL, 10) : 0);

@@ -1,40 +1,50 @@
 #!/usr/bin/env python3
 """Packets per CPU second from a capture file to flow records, weir beside its peers, in the same run.
 
-run.py BUILD [--rounds N] [--packets N] [--flows N] [--only A|B|C]
+run.py BUILD [--rounds N] [--packets N] [--flows N] [--only A|B|C] [--limit SECONDS]
 run.py BUILD --shards 1,2 …: several meters side by side (Shards) against one, by the clock on the wall
 
 A: 10 million packets of 100 000 flows by Zipf's law; B: of 1 000 000 flows all alike; C: 5 million packets, each its own
 flow. All read the same file and export every flow to the same sink on loopback; they take turns, and medians are
 compared. CPU seconds are those of the exporter and its children, user and system apart. A speed counts only when all
-packets and octets arrived: a program whose counts of a small capture are wrong is not run on the large one.
+packets and octets arrived: a program whose counts of a small capture are wrong is not run on the large one, and a peer whose
+counts of the large one are wrong, or that has not ended within the limit, not again.
 
   weir       as it comes: a flow ends after 15 s without a packet
   weir/60    no flow ends before the capture does, as with the peers: the same records
   softflowd  as it comes, its table as large as weir's
   fprobe     NetFlow 5, which has no IPv6: its speed is in packets of IPv4, though it reads the others, too
-  pmacctd    nfprobe, IPFIX
+  pmacctd    nfprobe, IPFIX, a tenth of the packets and flows: it takes a hundred times as long as weir
   nfpcapd    into its own files, which nfdump adds up, not over UDP
 
 octets/flow: resident at most, less what the same program takes for a capture of a thousand packets, for each flow that
 is open at the end; said of programs that hold them all until then.
+
+ratio: times as fast as softflowd with the same capture in the same run.
 """
 
 import argparse
 import ctypes
 import json
+import math
 import os
 import re
+import resource
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 CAPTURES = {"A": (10_000_000, 100_000), "B": (10_000_000, 1_000_000), "C": (5_000_000, 5_000_000)}
 SMALL = (1_000, 200)
+SLICE = {"pmacctd": 10}  # of packets and flows, one in so many
+PATIENCE = 6  # times the CPU seconds: so long on the wall
 TWICE = 1000  # packets: pmacctd counts some of its last buffer twice when the file ends
+GOALS = {"A": 15, "B": 10, "C": 4}  # million packets a CPU second
 LONG = 2_000_000  # seconds; no flow of a peer ends by time
 
 
@@ -79,7 +89,7 @@ def pmacctd(build, capture, port, flows):
         "nfprobe_receiver": f"127.0.0.1:{port}",
         "nfprobe_version": 10,
         "nfprobe_timeouts": f"general={LONG}:tcp={LONG}:udp={LONG}:icmp={LONG}:maxlife={LONG}:expint=0",
-        "plugin_pipe_size": 1_000_000_000,
+        "plugin_pipe_size": 100_000_000,  # its pages are cleared, too, so no larger than a slice takes
     }
     settings = capture.with_suffix(".pmacct")
     settings.write_text("".join(f"{key}: {value}\n" for key, value in lines.items()), encoding="utf-8")
@@ -116,6 +126,31 @@ def adopt_orphans():
     ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1, 0, 0, 0)
 
 
+class Limit:
+    """Ends a program, and what it has started, after so many seconds on the wall: one that waits for ever."""
+
+    def __init__(self, seconds, process, sink):
+        self.passed = False
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self.watch, args=(seconds, process, sink), daemon=True)
+        self.thread.start()
+
+    def watch(self, seconds, process, sink):
+        if not seconds or self.over.wait(seconds):
+            return
+        self.passed = True
+        while not self.over.wait(0.2):  # what it started becomes ours when it has ended
+            for pid in {process.pid, *map(int, other_children(sink))}:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+
+    def stop(self):
+        self.over.set()
+        self.thread.join()
+
+
 def wait_for_all(process, sink):
     """(user s, system s, resident MiB) of a program and of what it started, when all of them ended."""
     user = system = resident = 0
@@ -141,24 +176,33 @@ def other_children(sink):
     return [pid for pid in listed if int(pid) != sink.process.pid]
 
 
-def measure(build, label, capture, flows):
-    """((user s, system s, resident MiB), sums) of one run."""
+def bound_to(seconds):
+    """What a new process does first: it gets so many seconds of CPU time, however busy the machine is."""
+    bound = math.ceil(seconds)
+    return lambda: resource.setrlimit(resource.RLIMIT_CPU, (bound, bound + 1))
+
+
+def measure(build, label, capture, flows, limit):
+    """((user s, system s, resident MiB), sums, whether it ended by itself) of one run."""
     sink = Sink(build)
     command = [str(word) for word in PROGRAMS[label](build, capture, sink.port, flows)]
     command[0] = is_there(command[0]) or command[0] if not label.startswith("weir") else command[0]
     log = capture.with_suffix(".log")
     with open(capture, "rb") as source, open(log, "wb") as said:
         stdin = source if label == "fprobe" else subprocess.DEVNULL
-        process = subprocess.Popen(command, stdin=stdin, stdout=said, stderr=said)
+        process = subprocess.Popen(command, stdin=stdin, stdout=said, stderr=said, preexec_fn=bound_to(limit))
+        watched = Limit(limit * PATIENCE, process, sink)
         used = wait_for_all(process, sink)
+        watched.stop()
+    ended = not watched.passed and process.returncode not in (-signal.SIGXCPU, -signal.SIGKILL)
     sums = sink.sums()
     if label == "nfpcapd":
         sums = sums_of_files(capture)
-    if process.returncode:
+    if process.returncode and ended:
         text = log.read_text(encoding="utf-8", errors="replace")[-2000:]
         print(f"{' '.join(command)}: exit status {process.returncode}\n{text}", file=sys.stderr)
         sums = dict.fromkeys(sums, 0)
-    return used, sums
+    return used, sums, ended
 
 
 def generate(build, name, packets, flows, folder, seconds=60):
@@ -190,51 +234,90 @@ def faults(label, sums, true):
     ]
 
 
-def judged(build, name, label, path, true, flows, rows):
-    """One run into `rows` when its counts are right; whether they are."""
-    used, sums = measure(build, label, path, flows)
-    wrong = faults(label, sums, true)
-    if wrong:
-        print(f"{name} {label} ({true['packets']} packets): {', '.join(wrong)}: not counted", file=sys.stderr)
+class Program:
+    """One of those that are compared over one capture: what it reads, and what came of it."""
+
+    def __init__(self, label, name, packets, flows, build, folder):
+        share = SLICE.get(label, 1) if packets > 100 * SMALL[0] else 1
+        self.label, self.name, self.flows = label, name, flows // share
+        self.small_path, self.small_true = generate(build, name, *SMALL, folder)
+        self.path, self.true = generate(build, name, packets // share, flows // share, folder)
+        self.is_ours = label.startswith("weir")
+        self.small, self.rows = [], []
+        self.why_not = None  # it is not run any more
+
+    def run(self, build, limit, large):
+        """One run into its rows when its counts are right; whether they are."""
+        path, true, rows = (self.path, self.true, self.rows) if large else (self.small_path, self.small_true, self.small)
+        used, sums, ended = measure(build, self.label, path, self.flows, limit)
+        wrong = faults(self.label, sums, true) if ended else []
+        if ended and not wrong:
+            rows.append((*used, sums["flows"]))
+            return True
+        self.why_not = "wrong counts" if ended else f"no end in {limit:g} s"
+        print(f"{self.name} {self.label} ({true['packets']} packets): {', '.join(wrong) or self.why_not}: not counted", file=sys.stderr)
         return False
-    rows.append((*used, sums["flows"]))
-    return True
+
+    def speeds(self):
+        packets, _ = truth_for(self.label, self.true)
+        return [packets / (row[0] + row[1]) for row in self.rows]
+
+    def speed(self):
+        return statistics.median(self.speeds()) if self.rows else None
+
+    def resident(self):
+        return statistics.median(row[2] for row in self.rows) if self.rows else None
+
+    def octets(self):
+        return (self.resident() - self.small[0][2]) * 2**20 / self.true["flows"]
+
+    def show(self, peer):
+        start = f"{self.name:<3} {self.true['packets']:>10} {self.true['flows']:>9} {self.label:<10}"
+        if not self.rows:
+            print(f"{start} {self.why_not or 'not run':>16}", flush=True)
+            return
+        user, system = (statistics.median(row[i] for row in self.rows) for i in range(2))
+        each = f"{self.octets():.0f}" if self.label in HOLDS_ALL else "-"
+        ratio = f"{self.speed() / peer:.1f}" if peer else "-"
+        print(
+            f"{start} {self.speed():>16,.0f} {min(self.speeds()):>12,.0f} {max(self.speeds()):>12,.0f} {user:>7.2f} {system:>7.2f}"
+            f" {self.resident():>6.0f} {each:>11} {self.rows[0][3]:>9} {ratio:>6}",
+            flush=True,
+        )
 
 
-def show(name, label, rows, small, true, peer):
-    if not rows:
-        print(f"{name:<3} {true['packets']:>10} {true['flows']:>9} {label:<10} {'wrong counts':>16}")
-        return
-    user, system, resident = (statistics.median(row[i] for row in rows) for i in range(3))
-    packets, _ = truth_for(label, true)
-    speeds = [packets / (row[0] + row[1]) for row in rows]
-    each = f"{(resident - small[0][2]) * 2**20 / true['flows']:.0f}" if label in HOLDS_ALL else "-"
-    ratio = f"{statistics.median(speeds) / peer:.1f}" if peer else "-"
-    print(
-        f"{name:<3} {true['packets']:>10} {true['flows']:>9} {label:<10} {statistics.median(speeds):>16,.0f} {min(speeds):>12,.0f}"
-        f" {max(speeds):>12,.0f} {user:>7.2f} {system:>7.2f} {resident:>6.0f} {each:>11} {rows[0][3]:>9} {ratio:>6}",
-        flush=True,
-    )
-
-
-def bench(build, name, packets, flows, rounds, folder, programs):
-    """Rows of the table for one capture; False when a count of ours is wrong."""
-    small_path, small_true = generate(build, name, *SMALL, folder)
-    path, true = generate(build, name, packets, flows, folder)
-    small = {label: [] for label in programs}
-    runs = {label: [] for label in programs}
+def bench(build, name, packets, flows, rounds, folder, labels, limit):
+    """The programs over one capture, and their rows of the table; whether all counts of ours are right."""
+    programs = [Program(label, name, packets, flows, build, folder) for label in labels]
     good = True
-    trusted = [label for label in programs if judged(build, name, label, small_path, small_true, flows, small[label])]
-    good = all(label in trusted for label in programs if label.startswith("weir"))
+    for program in programs:
+        good &= program.run(build, limit, large=False) or not program.is_ours
     for _ in range(rounds):
-        for label in trusted:
-            good &= judged(build, name, label, path, true, flows, runs[label]) or not label.startswith("weir")
-    peer = None
-    if runs.get("softflowd"):
-        peer = statistics.median(true["packets"] / (row[0] + row[1]) for row in runs["softflowd"])
-    for label, rows in runs.items():
-        show(name, label, rows, small[label], true, peer)
-    return good
+        for program in programs:
+            if program.why_not is None or (program.is_ours and program.small):
+                good &= program.run(build, limit, large=True) or not program.is_ours
+    peer = next((program.speed() for program in programs if program.label == "softflowd"), None)
+    for program in programs:
+        program.show(peer)
+    return programs, good
+
+
+def goals(programs):
+    """What was asked for, and what these runs show."""
+    ours = {program.name: program for program in programs if program.label == "weir/60" and program.rows}
+    peers = {program.name: program for program in programs if program.label == "softflowd" and program.rows}
+    if not ours:
+        return
+    print("\nGoals (weir/60, which makes the same records as the peers; medians):")
+    for name, wanted in GOALS.items():
+        if name not in ours:
+            continue
+        speed = ours[name].speed()
+        ratio = f", {speed / peers[name].speed():.1f} times softflowd" if name in peers else ""
+        print(f"{name}: {speed / 1e6:.1f} M packets a CPU second of {wanted} M{ratio}")
+    if "C" in ours:
+        held = ours["C"]
+        print(f"C: {held.resident() * 2**20 / 1e6:.0f} MB resident of 600 MB, {held.octets():.0f} octets a flow of 112", flush=True)
 
 
 def wall(build, capture, flows, shards):
@@ -296,6 +379,7 @@ def main():
     parser.add_argument("--packets", type=int)
     parser.add_argument("--flows", type=int)
     parser.add_argument("--only", choices=CAPTURES)
+    parser.add_argument("--limit", type=float, default=45, help="CPU seconds of one run of one program")
     parser.add_argument("--programs", help="only these, with commas: weir,softflowd")
     parser.add_argument("--shards", help="so many meters side by side against the first number: 1,2")
     parser.add_argument("--seconds", type=int, default=60, help="with --shards: packet time of the capture")
@@ -311,10 +395,15 @@ def main():
         f"{'':<3} {'packets':>10} {'flows':>9} {'program':<10} {'packets/CPU s':>16} {'least':>12} {'most':>12} {'user s':>7}"
         f" {'sys s':>7} {'MiB':>6} {'octets/flow':>11} {'records':>9} {'ratio':>6}"
     )
-    good = True
+    good, done = True, []
     for name, (packets, flows) in CAPTURES.items():
         if args.only in (None, name):
-            good &= bench(build, name, args.packets or packets, args.flows or flows, args.rounds, folder, programs)
+            sizes = args.packets or packets, args.flows or flows
+            compared, right = bench(build, name, *sizes, args.rounds, folder, programs, args.limit)
+            done += compared
+            good &= right
+    if not args.packets and not args.flows:
+        goals(done)
     for label in PROGRAMS:
         if not is_there(label):
             print(f"{label} is not installed, so there is nothing to compare with it")

@@ -148,6 +148,58 @@ static void test_options_cap(void **state)
 	t->type->close(t);
 }
 
+static void check_many(int family, const char *host)
+{
+	static const char text[] = "aaaabbbbccccdd";
+	uint16_t port = 0, from = 0;
+	char got[64];
+	auto_fd fd = receiver(family, &port);
+	struct transport *t = open_to(host, port, &silent);
+
+	assert_true(fd >= 0);
+	if (t->type->many(t) > 1) {
+		assert_int_equal(t->type->send_many(t, span_of(text, 14), 4, NULL), OK);
+		for (const char *const *one = (const char *const[]){"aaaa", "bbbb", "cccc", "dd", NULL}; *one;
+		     one++) {
+			assert_int_equal(receive(fd, got, sizeof got, &from), strlen(*one));
+			assert_string_equal(got, *one);
+		}
+	}
+	t->type->close(t);
+}
+
+/* What one call sends arrives as datagrams of its own. */
+static void test_many(void **state)
+{
+	check_many(AF_INET, "127.0.0.1");
+}
+
+/* The refusal of an earlier datagram is no reason to go on one by one. */
+static void test_many_refused(void **state)
+{
+	uint16_t port = 0, from = 0;
+	char got[64];
+	int fd = receiver(AF_INET, &port);
+	struct transport *t = open_to("127.0.0.1", port, &silent);
+	const uint32_t many = t->type->many(t);
+
+	close(fd);
+	for (int i = 0; i < 100 && many > 1; i++) {
+		const enum status st = t->type->send_many(t, span_of("aabbc", 5), 2, NULL);
+
+		assert_true(st == OK || st == AGAIN);
+	}
+	assert_int_equal(t->type->many(t), many);
+	assert_true(t->errors > 0 || many == 1);
+	t->type->service(t);
+	fd = receiver(AF_INET, &port);
+	assert_true(fd >= 0);
+	assert_int_equal(send_text(t, "back"), OK);
+	assert_int_equal(receive(fd, got, sizeof got, &from), 4);
+	close(fd);
+	t->type->close(t);
+}
+
 /* RELIABILITY 2 class 17: the peer goes away. Refusals are counted, the socket and its port stay, and the
  * first message after the collector's return arrives. */
 static void test_class17_collector_down_up_down(void **state)
@@ -274,6 +326,27 @@ static void check_mtu_falls(const char *host, size_t headers)
 	t->type->close(t);
 }
 
+/* Several messages in one call: the path takes less than it did, and nothing is sent; shorter ones go. */
+static void check_mtu_falls_for_many(const char *host, size_t headers)
+{
+	static const uint8_t octets[3 * 1400];
+
+	assert_true(ip("link set weir0 mtu 1400"));
+	struct transport *t = open_to(host, 4739, &silent);
+	const size_t each = 1400 - headers, less = 1300 - headers;
+
+	if (t->type->many(t) > 1) {
+		assert_int_equal(t->type->send_many(t, span_of(octets, 2 * each + 100), each, NULL), OK);
+		assert_true(ip("link set weir0 mtu 1300"));
+		assert_int_equal(t->type->send_many(t, span_of(octets, 2 * each + 100), each, NULL),
+				 ERR_LIMIT);
+		assert_int_equal(t->type->message_limit(t), less);
+		assert_int_equal(t->type->send_many(t, span_of(octets, 3 * less), less, NULL), OK);
+		assert_true(t->type->many(t) > 1);
+	}
+	t->type->close(t);
+}
+
 static uint16_t internet_checksum(const uint8_t *octets, size_t length)
 {
 	uint32_t sum = 0;
@@ -387,6 +460,8 @@ static void test_77_class17_path_changes(void **state)
 		skip();
 	check_mtu_falls("192.0.2.2", 28);
 	check_mtu_falls("2001:db8::2", 48);
+	check_mtu_falls_for_many("192.0.2.2", 28);
+	check_mtu_falls_for_many("2001:db8::2", 48);
 	check_icmp_errors();
 	check_icmp_too_big();
 	check_route_returns();
@@ -400,6 +475,8 @@ int main(void)
 		cmocka_unit_test(test_name),
 		cmocka_unit_test(test_name_unknown),
 		cmocka_unit_test(test_options_cap),
+		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_many_refused),
 		cmocka_unit_test(test_class17_collector_down_up_down),
 		cmocka_unit_test(test_refusal_met_by_send),
 		cmocka_unit_test(test_no_route),
