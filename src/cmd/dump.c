@@ -11,6 +11,7 @@
 #include "collect/capture_input.h"
 #include "message/file.h"
 #include "message/json.h"
+#include "transport/packed.h"
 
 enum { WINDOW = 1 << 20, OUTPUT = 1 << 18, MAGIC = 4 };
 
@@ -22,6 +23,8 @@ struct dump {
 	struct session_sink sink;
 	/* The input: what was read to look at its kind, then the rest. */
 	FILE *in;
+	struct unpacker *unpacker; /* over it */
+	const char *fault;         /* of reading; NULL: none */
 	uint8_t magic[MAGIC];
 	size_t magic_length, magic_at;
 };
@@ -49,6 +52,26 @@ static void on_template(void *arg, const struct message_header *header, const st
 	json_print_template(&d->json, header, record, outcome, t);
 }
 
+static ssize_t read_file(void *arg, void *to, size_t size)
+{
+	const struct dump *d = arg;
+	const size_t n = fread(to, 1, size, d->in);
+
+	return n || !ferror(d->in) ? (ssize_t)n : -1;
+}
+
+/* The file, unpacked. What is wrong with it is told in the end. */
+static ssize_t read_on(struct dump *d, void *to, size_t size)
+{
+	const ssize_t n = unpacker_read(d->unpacker, to, size);
+
+	if (n < 0)
+		d->fault = errno == EBADMSG
+				   ? "what it is compressed with is damaged or cut off; read to there"
+				   : "it cannot be read to its end";
+	return n > 0 ? n : 0;
+}
+
 /* What fopencookie calls: the magic again, then the file. */
 static ssize_t read_again(void *arg, char *to, size_t size)
 {
@@ -56,9 +79,11 @@ static ssize_t read_again(void *arg, char *to, size_t size)
 	const size_t left = d->magic_length - d->magic_at;
 	const size_t again = left < size ? left : size;
 
+	if (!again)
+		return read_on(d, to, size);
 	memcpy(to, d->magic + d->magic_at, again);
 	d->magic_at += again;
-	return (ssize_t)(again ? again : fread(to, 1, size, d->in));
+	return (ssize_t)again;
 }
 
 static int dump_capture(struct dump *d, const struct session_limits *limits)
@@ -126,7 +151,7 @@ static int dump_messages(struct dump *d, const struct session_limits *limits)
 		dump_progress(&d->report);
 	}
 	session_free(session);
-	return ferror(d->in) ? dump_fail(&d->report, "it cannot be read to its end") : EXIT_DONE;
+	return EXIT_DONE;
 }
 
 static bool is_capture(const uint8_t *magic, size_t length)
@@ -148,15 +173,15 @@ static int dump_by_kind(struct dump *d)
 	if (getrandom(&seed, sizeof seed, 0) != sizeof seed)
 		return dump_fail(&d->report, "no random numbers");
 	limits = session_limits_default(seed);
-	d->magic_length = fread(d->magic, 1, MAGIC, d->in);
+	for (ssize_t n = 1; n > 0 && d->magic_length < MAGIC; d->magic_length += (size_t)n)
+		n = read_on(d, d->magic + d->magic_length, MAGIC - d->magic_length);
 
 	const uint16_t version = d->magic_length >= 2 ? get_be16(d->magic) : 0;
 	if (version == 5 || version == 9)
 		return dump_fail(&d->report, "this is NetFlow version %u, not IPFIX", version);
-	if (version == 0x1f8b || version == 0x425a)
-		return dump_fail(&d->report, "this is compressed (%s): unpack it first",
-				 version == 0x1f8b ? "gzip" : "bzip2");
-	return is_capture(d->magic, d->magic_length) ? dump_capture(d, &limits) : dump_messages(d, &limits);
+	const int status =
+		is_capture(d->magic, d->magic_length) ? dump_capture(d, &limits) : dump_messages(d, &limits);
+	return d->fault ? dump_fail(&d->report, "%s", d->fault) : status;
 }
 
 static int dump_run(struct dump *d, bool stats)
@@ -165,7 +190,8 @@ static int dump_run(struct dump *d, bool stats)
 	int status, closing;
 
 	d->text = (struct text){.data = output, .capacity = OUTPUT, .flush = write_out, .flush_arg = stdout};
-	if (!output || json_printer_init(&d->json, &d->text) != OK)
+	if (!output || json_printer_init(&d->json, &d->text) != OK ||
+	    unpacker_new(&d->unpacker, read_file, d) != OK)
 		return dump_fail(&d->report, "no memory");
 	d->sink = (struct session_sink){
 		.arg = d, .data = on_data, .template = d->templates ? on_template : NULL};
@@ -176,6 +202,7 @@ static int dump_run(struct dump *d, bool stats)
 	if (stats)
 		dump_stats(&d->report, stderr);
 	json_printer_fini(&d->json);
+	unpacker_free(d->unpacker);
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		fprintf(stderr, "weir dump: standard output cannot be written\n");
 		return EXIT_RUN_FAILED;
@@ -222,7 +249,8 @@ const struct command command_dump = {
 	.summary = "decode IPFIX from a file or a capture to JSON Lines",
 	.synopsis = "[--templates] [--stats] FILE|-",
 	.notes =
-		"FILE is an IPFIX File (RFC 5655) or a capture (pcap, pcapng) with IPFIX over UDP or TCP, on "
+		"FILE is an IPFIX File (RFC 5655), also compressed by bzip2 or gzip, or a capture (pcap, "
+		"pcapng) with IPFIX over UDP or TCP, on "
 		"any\n"
 		"port; which one, its first octets say. What is damaged is passed over and told in the end;\n"
 		"the exit status then is 1.",

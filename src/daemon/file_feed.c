@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "message/file.h"
+#include "transport/packed.h"
 
 enum { WINDOW = 1 << 20, AHEAD_OCTETS = 32 << 20 };
 
@@ -81,6 +82,17 @@ static uint64_t take_window(struct file_feed *f, struct frame_reader *frames, st
 	return damaged;
 }
 
+static ssize_t read_from(void *arg, void *to, size_t size)
+{
+	const int *fd = arg;
+	ssize_t n;
+
+	do
+		n = read(*fd, to, size);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
 static void read_file(struct file_feed *f, const char *name)
 {
 	struct journal_peer peer = {.session = {.address = IN6ADDR_ANY_INIT, .transport = JOURNAL_FILE}};
@@ -88,27 +100,33 @@ static void read_file(struct file_feed *f, const char *name)
 	uint64_t damaged = 0;
 	size_t have = 0;
 	ssize_t n = 1;
+	int number = 0;
 	auto_fd fd = open(name, O_RDONLY | O_CLOEXEC);
+	struct unpacker *unpacker = NULL;
 
 	if (fd < 0) {
 		failed(f, errno == EACCES ? ERR_PERMISSION : ERR_SYSTEM, name, strerror(errno));
 		return;
 	}
+	if (unpacker_new(&unpacker, read_from, &fd) != OK) {
+		failed(f, ERR_MEMORY, name, "out of memory");
+		return;
+	}
 	peer.session.number = journal_session_number(f->writer);
 	while (n > 0 && !atomic_load(&f->stop)) {
-		n = read(fd, f->window + have, WINDOW - have);
-		if (n < 0 && errno == EINTR) {
-			n = 1;
-			continue;
-		}
+		n = unpacker_read(unpacker, f->window + have, WINDOW - have);
+		number = n < 0 ? errno : 0;
 		have += n > 0 ? (size_t)n : 0;
 		frame_more(&frames, f->window, have, n <= 0);
 		damaged += take_window(f, &frames, &peer);
 		have = frame_left(&frames);
 		memmove(f->window, f->window + frames.at, have);
 	}
-	if (n < 0)
-		failed(f, ERR_SYSTEM, name, strerror(errno));
+	if (number)
+		failed(f, number == EBADMSG ? ERR_FORMAT : ERR_SYSTEM, name,
+		       number == EBADMSG ? "what it is compressed with is damaged or cut off; read to there"
+					 : strerror(number));
+	unpacker_free(unpacker);
 	if (damaged) {
 		char what[64];
 

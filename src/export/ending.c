@@ -16,27 +16,13 @@ enum {
 /* For one that did not even take the records. */
 #define HURRY_NS (NS_PER_S / 2)
 
-void session_finish_transport(const struct session *s, const struct session_context *context,
-			      struct transport *t, int64_t patience_ns)
-{
-	uint8_t octets[IPFIX_HEADER_LENGTH];
-	struct message_writer empty;
-
-	if (!t->type->finish)
-		return;
-	if (t->type->mark && t == s->transport) {
-		message_begin(&empty, octets, sizeof octets);
-		t->type->mark(
-			t, message_finish(&empty, s->last_export_time, s->sequence, context->options.domain));
-	}
-	t->type->finish(t, patience_ns);
-}
-
-void session_finish_connections(struct session *s, const struct session_context *context, int64_t patience_ns)
+void session_finish_connections(struct session *s, int64_t patience_ns)
 {
 	for (uint32_t i = 0; i < s->group.count; i++) {
-		if (s->group.member[i].transport)
-			session_finish_transport(s, context, s->group.member[i].transport, patience_ns);
+		struct transport *t = s->group.member[i].transport;
+
+		if (t && t->type->finish)
+			t->type->finish(t, patience_ns);
 	}
 }
 
@@ -59,9 +45,9 @@ bool session_connections_ended(struct session *s, const struct session_context *
 }
 
 /* It takes no more, or there is no more: the connection ends. */
-static void end_connections(struct session *s, const struct session_context *context, bool in_time)
+static void end_connections(struct session *s, bool in_time)
 {
-	session_finish_connections(s, context, in_time ? FINISH_PATIENCE_NS : HURRY_NS);
+	session_finish_connections(s, in_time ? FINISH_PATIENCE_NS : HURRY_NS);
 	s->ending = ENDING_CONNECTIONS;
 }
 
@@ -83,7 +69,7 @@ static bool end_records(struct exporter *e, struct session *s)
 		return true;
 	}
 	if (turn == TURN_IDLE || (now >= s->end_until && !moved) || now >= s->end_most)
-		end_connections(s, &e->context, turn == TURN_IDLE);
+		end_connections(s, turn == TURN_IDLE);
 	return moved || s->ending == ENDING_CONNECTIONS;
 }
 

@@ -10,7 +10,16 @@
 
 enum { COPIES_RELIABLE = 1, COPIES_UNRELIABLE = 2 }; /* of a new template: RFC 7011 8.4 */
 
-static enum status open_member(struct member *m, const struct session_context *context, struct error *err)
+/* transport_options.question. A member that is not in use has nothing to ask. */
+static size_t empty_message(void *arg, uint8_t *out, size_t size)
+{
+	const struct member *m = arg;
+
+	return m->session->transport == m->transport ? session_empty_message(m->session, out, size) : 0;
+}
+
+static enum status open_member(struct member *m, struct transport **out,
+			       const struct session_context *context, struct error *err)
 {
 	const bool file = m->endpoint.type->default_port == 0;
 	const struct transport_options options = {
@@ -19,13 +28,15 @@ static enum status open_member(struct member *m, const struct session_context *c
 		.reconnect_ns = context->options.reconnect_ns,
 		.lifetime_ns = context->options.lifetime_ns,
 		.tls = &context->options.tls,
+		.question = empty_message,
+		.question_arg = m,
 	};
-	const enum status st = m->endpoint.type->open(&m->transport, &m->endpoint, &options, err);
+	const enum status st = m->endpoint.type->open(out, &m->endpoint, &options, err);
 	char name[320];
 
 	if (st == OK)
 		return OK;
-	m->transport = NULL;
+	*out = NULL;
 	endpoint_print(&m->endpoint, name, sizeof name);
 	return error_prefix(err, st, "collector %s", name);
 }
@@ -46,8 +57,10 @@ enum status session_open(struct session *s, const struct session_context *contex
 {
 	s->group.count = count;
 	for (uint32_t i = 0; i < count; i++) {
-		s->group.member[i].endpoint = to[i];
-		const enum status st = open_member(&s->group.member[i], context, err);
+		struct member *m = &s->group.member[i];
+		m->session = s;
+		m->endpoint = to[i];
+		const enum status st = open_member(m, &m->transport, context, err);
 		if (st != OK)
 			return st;
 	}
@@ -102,7 +115,7 @@ static void reopen(struct member *m, const struct session_context *context)
 	m->up = false;
 	m->since = 0;
 	m->errors = 0;
-	if (open_member(m, context, &err) != OK)
+	if (open_member(m, &m->transport, context, &err) != OK)
 		log_warn(context->log, "%s; it stands by no more", err.text);
 }
 
@@ -154,15 +167,16 @@ static void switch_to(struct session *s, const struct session_context *context, 
 static void stay(struct session *s, const struct session_context *context, struct moment t)
 {
 	struct group *g = &s->group;
-	struct member *m = &g->member[g->active], anew = {.endpoint = m->endpoint};
+	struct member *m = &g->member[g->active];
+	struct transport *anew = NULL;
 	struct error err;
 
-	if (g->finishing && open_member(&anew, context, &err) != OK)
+	if (g->finishing && open_member(m, &anew, context, &err) != OK)
 		return; /* next time */
 	if (g->finishing) {
 		session_confirm_flights(s, context, t.wall);
 		close_member(m);
-		m->transport = anew.transport;
+		m->transport = anew;
 		m->since = 0;
 		m->errors = 0;
 		use(s, g->active);
@@ -173,7 +187,7 @@ static void stay(struct session *s, const struct session_context *context, struc
 
 /* Records wait until those sent have arrived, then until the collector has read them and ended its side.
  * true: it is time to switch. */
-static bool is_finished(struct session *s, const struct session_context *context)
+static bool is_finished(struct session *s)
 {
 	const struct transport_type *type = s->transport->type;
 
@@ -182,7 +196,7 @@ static bool is_finished(struct session *s, const struct session_context *context
 	if (!type->finish)
 		return true;
 	if (!s->group.finishing)
-		session_finish_transport(s, context, s->transport, FINISH_WAIT_NS);
+		type->finish(s->transport, FINISH_WAIT_NS);
 	s->group.finishing = true;
 	return type->state(s->transport) == TRANSPORT_DOWN;
 }
@@ -209,6 +223,6 @@ void session_failover(struct session *s, const struct session_context *context, 
 		g->returning = true;
 		g->return_at = t.now.ns + RETURN_WAIT_NS;
 	}
-	if (urgent || t.now.ns >= g->return_at || is_finished(s, context))
+	if (urgent || t.now.ns >= g->return_at || is_finished(s))
 		switch_to(s, context, t, best, urgent);
 }

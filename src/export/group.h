@@ -20,6 +20,7 @@
 struct member {
 	struct endpoint endpoint;
 	struct transport *transport; /* NULL: could not be made again; tried later */
+	struct session *session;     /* that it is a member of */
 	bool up;
 	bool was_up;
 	int64_t since;     /* mono ns: when `up` changed last, or it was first spoken to; 0: never */

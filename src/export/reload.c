@@ -153,7 +153,7 @@ static void leave(struct exporter *e, struct session *s, struct session *next)
 
 	(void)session_turn(s, &e->context, *t, LAST_MESSAGES, true);
 	session_confirm_flights(s, &e->context, t->wall);
-	session_finish_connections(s, &e->context, FINISH_PATIENCE_NS);
+	session_finish_connections(s, FINISH_PATIENCE_NS);
 	s->leaving = true;
 	s->successor = next;
 	say(e, s, next ? "made anew, its settings changed" : "gets no more records");
@@ -227,10 +227,10 @@ static void hurry_leaving(struct exporter *e)
 {
 	for (uint32_t i = 0; i < e->session_count; i++) {
 		if (e->session[i]->leaving)
-			session_finish_connections(e->session[i], &e->context, 0);
+			session_finish_connections(e->session[i], 0);
 	}
 	for (uint32_t i = 0; i < e->leaving_count; i++)
-		session_finish_connections(e->leaving[i], &e->context, 0);
+		session_finish_connections(e->leaving[i], 0);
 	while (exporter_serve_leaving(e))
 		; /* ends with the next turn of each transport */
 }

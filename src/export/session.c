@@ -279,6 +279,7 @@ enum status session_send(struct session *s, const struct session_context *contex
 	const enum status st = s->transport->type->send(s->transport, message, &err);
 
 	if (st == OK) {
+		s->last_domain = context->options.domain;
 		s->fresh_keys |= out->templates & ~s->announced & FLOW_TEMPLATES;
 		s->settled |= s->copies_wanted > 1 ? out->templates & s->announced : out->templates;
 		s->announced |= out->templates;
@@ -296,6 +297,18 @@ enum status session_send(struct session *s, const struct session_context *contex
 	if (!*s->failure.text)
 		s->failure = err;
 	return ERR_SYSTEM;
+}
+
+size_t session_empty_message(struct session *s, uint8_t *out, size_t size)
+{
+	struct message_writer w;
+
+	if (size < IPFIX_HEADER_LENGTH || s->statistics.messages == 0)
+		return 0;
+	message_begin(&w, out, size);
+	s->statistics.messages++;
+	s->statistics.octets += IPFIX_HEADER_LENGTH;
+	return message_finish(&w, s->last_export_time, s->sequence, s->last_domain).length;
 }
 
 /* AGAIN: a template has to go first. ERR_LIMIT: the message is full. END: no more records. */

@@ -79,7 +79,7 @@ struct session {
 	struct acknowledged acknowledged; /* on the connection that is up, or was last */
 	struct flight building;           /* what `data` holds */
 	uint32_t sequence;                /* Data Records sent or given up (RFC 7011 3.1, 10.2.2) */
-	uint32_t last_export_time;
+	uint32_t last_export_time, last_domain;
 	uint32_t generation;
 	bool file;             /* the endpoint is a path */
 	bool started;          /* what a session begins with is due */
@@ -112,6 +112,9 @@ struct session {
 	struct run *run; /* NULL: messages go one by one. Owned */
 };
 
+/* A message without sets that may follow the last one; 0: nothing was sent before, or no room. */
+size_t session_empty_message(struct session *s, uint8_t *out, size_t size);
+
 /* Why a turn ended. */
 enum turn {
 	TURN_IDLE,    /* nothing left to send now */
@@ -143,10 +146,7 @@ void session_flights_broken(struct session *s, const struct session_context *con
 
 /* ending.c: end the connections of all members in order. Then ask until it is true: they have ended, and what
  * became of the messages is known as far as it can be. */
-void session_finish_connections(struct session *s, const struct session_context *context,
-				int64_t patience_ns);
-void session_finish_transport(const struct session *s, const struct session_context *context,
-			      struct transport *t, int64_t patience_ns); /* of one member */
+void session_finish_connections(struct session *s, int64_t patience_ns);
 bool session_connections_ended(struct session *s, const struct session_context *context, struct wall_ns wall);
 
 /* They were left and may still arrive: counted as not sent, and not sent again. */

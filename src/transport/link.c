@@ -21,6 +21,8 @@ void link_init(struct link *l, const struct transport_type *type, const struct l
 	l->kind = kind;
 	l->fd = -1;
 	l->max_message = options->max_message;
+	l->question = options->question;
+	l->question_arg = options->question_arg;
 	dial_init(&l->dial, to, options);
 }
 
@@ -47,31 +49,42 @@ void link_let_go(struct link *l)
 	close_it(l);
 }
 
+size_t link_question(const struct link *l, uint8_t *out, size_t size)
+{
+	return l->question ? l->question(l->question_arg, out, size) : 0;
+}
+
 void link_broken(struct link *l, const char *what, int number)
 {
 	const bool was_up = l->state >= LINK_UP;
-	const char *colon = number ? ": " : "", *system = number ? strerror(number) : "";
 	uint64_t open = 0;
+	bool is_read = false;
 
 	if (was_up) {
 		l->kind->count(l);
 		open = l->delivery.taken - l->delivery.confirmed;
-		l->delivery.unread = l->kind->unread(l, !number && !open && !l->finishing);
+		is_read = l->kind->is_read(l, number);
+		l->delivery.unread = is_read ? 0 : l->kind->unread(l);
 	}
+	if (is_read && number) { /* as it answers who asks behind its end */
+		what = "the collector closed it";
+		number = 0;
+	}
+	const char *colon = number ? ": " : "", *system = number ? strerror(number) : "";
+	const unsigned long long unread = l->delivery.unread;
 	close_it(l);
-	if (was_up && l->quiet)
+	if (was_up && (l->quiet || (is_read && l->finishing)))
 		return;
 	if (was_up && l->finishing)
 		dial_trouble(&l->dial, &l->transport,
 			     "the %s did not end in order: %s%s%s; %llu octets unacknowledged, at most %llu "
 			     "more unread",
-			     l->kind->name, what, colon, system, (unsigned long long)open,
-			     (unsigned long long)l->delivery.unread);
+			     l->kind->name, what, colon, system, (unsigned long long)open, unread);
 	else if (was_up)
 		dial_trouble(&l->dial, &l->transport,
-			     "the %s ended: %s%s%s; %llu octets unacknowledged; tries to reconnect are %lld "
-			     "s apart",
-			     l->kind->name, what, colon, system, (unsigned long long)open,
+			     "the %s ended: %s%s%s; %llu octets unacknowledged, at most %llu more unread; "
+			     "tries to reconnect are %lld s apart",
+			     l->kind->name, what, colon, system, (unsigned long long)open, unread,
 			     (long long)(l->dial.interval / NS_PER_S));
 	else
 		dial_trouble(&l->dial, &l->transport, "cannot connect: %s; tries are %lld s apart",
@@ -83,7 +96,7 @@ static void connected(struct link *l)
 	l->state = LINK_UP;
 	l->quiet = false;
 	l->delivery = (struct delivery){0};
-	l->window = l->largest_window = 0;
+	l->window = 0;
 	l->generation++;
 	l->kind->begin(l);
 	dial_well(&l->dial);

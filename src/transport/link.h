@@ -21,11 +21,12 @@ struct link_kind {
 	const char *is_up;            /* "connected" */
 	bool (*prepare)(int fd);      /* options that connecting needs; false with errno */
 	void (*begin)(struct link *); /* it is up: nothing of the one before counts any more */
-	/* Bring `delivery`, `window` and `largest_window` up to date; also when it has just ended. */
+	/* Bring `delivery` and `window` up to date; also when it has just ended. */
 	void (*count)(struct link *);
-	/* It ended after it was up: how much of what is confirmed the peer may not have read. `in_order`: it
-	 * was no error. */
-	uint64_t (*unread)(const struct link *, bool in_order);
+	/* It ended after it was up, with this errno or 0: has the peer read all that was sent? */
+	bool (*is_read)(const struct link *, int number);
+	/* If not, how much of what is confirmed it may not have read. */
+	uint64_t (*unread)(const struct link *);
 };
 
 struct link {
@@ -38,11 +39,13 @@ struct link {
 	bool finishing; /* the end is ours: no other connection follows */
 	uint16_t max_message;
 	uint32_t generation;
-	int64_t until;                       /* mono ns: of connecting, of ending */
-	int64_t patience, finish_until;      /* ns, mono ns: of finishing */
-	uint64_t moved_octets, moved_window; /* … when something moved last */
-	uint64_t window, largest_window;     /* octets that the peer had room for: last, ever on this one */
-	struct delivery delivery;            /* in octets */
+	int64_t until;                                 /* mono ns: of connecting, of ending */
+	int64_t patience, finish_until;                /* ns, mono ns: of finishing */
+	uint64_t moved_octets, moved_window;           /* … when something moved last */
+	uint64_t window;                               /* octets that the peer had room for */
+	struct delivery delivery;                      /* in octets */
+	size_t (*question)(void *, uint8_t *, size_t); /* of struct transport_options */
+	void *question_arg;
 	struct sockaddr_storage remote;
 };
 
@@ -52,6 +55,9 @@ void link_fini(struct link *l); /* closes it, as the kernel does by itself */
 
 /* While LINK_IDLE and LINK_CONNECTING: one step. */
 void link_connect(struct link *l);
+
+/* A message without sets; its octets, 0: there is none. */
+size_t link_question(const struct link *l, uint8_t *out, size_t size);
 
 /* It is gone: count what is known of its messages, close it, and say so. `number`: errno; 0: in order. */
 void link_broken(struct link *l, const char *what, int number);

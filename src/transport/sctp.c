@@ -15,7 +15,7 @@
  * SCTP knows no half-closed association, and a kernel whose process is gone acknowledges and throws away:
  *  - a SHUTDOWN of the peer's makes unsure what it acknowledges afterwards;
  *  - SHUTDOWN of ours is answered by the peer's kernel alone. So at our end (finish) the window has to show
- *    first that all was read. It is told with each acknowledgement, and in steps: the empty message of mark()
+ *    first that all was read. It is told with each acknowledgement, and in steps: an empty message (question)
  *    is sent to hear of the last octets. */
 #include <errno.h>
 #include <netinet/in.h>
@@ -54,9 +54,8 @@ struct sctp_transport {
 	uint32_t lost_count;
 	uint64_t lost[LOST_MAX];
 	int64_t mark_at;
-	size_t marks; /* sent: octets */
-	size_t mark_length;
-	uint8_t mark[MARK_MAX];
+	size_t marks;            /* sent: octets */
+	uint64_t largest_window; /* ever on this association */
 };
 
 static struct sctp_transport *self(struct transport *t)
@@ -90,9 +89,9 @@ static bool prepare(int fd)
 }
 
 /* Octets of the window that the peer's kernel holds; a chunk more may have come when there was no room. */
-static uint64_t waiting_there(const struct link *l, uint32_t chunk)
+static uint64_t waiting_there(const struct sctp_transport *t, uint32_t chunk)
 {
-	return l->largest_window - l->window + (l->window < chunk ? chunk : 0);
+	return t->largest_window - t->link.window + (t->link.window < chunk ? chunk : 0);
 }
 
 /* The kernel keeps the window as it was told, less what is under way; but after a timeout it adds what it
@@ -130,14 +129,19 @@ static void sctp_count(struct link *l)
 	if (!window_is_told(t))
 		return;
 	l->window = status.sstat_rwnd;
-	if (l->window > l->largest_window)
-		l->largest_window = l->window;
-	const uint64_t waiting = waiting_there(l, status.sstat_fragmentation_point);
+	if (l->window > t->largest_window)
+		t->largest_window = l->window;
+	const uint64_t waiting = waiting_there(t, status.sstat_fragmentation_point);
 	if (l->delivery.confirmed > waiting && l->delivery.confirmed - waiting > t->read)
 		t->read = l->delivery.confirmed - waiting;
 }
 
-static uint64_t sctp_unread(const struct link *l, bool in_order)
+static bool sctp_is_read(const struct link *l, int number)
+{
+	return false; /* sctp_unread knows */
+}
+
+static uint64_t sctp_unread(const struct link *l)
 {
 	const struct sctp_transport *t = (const struct sctp_transport *)l;
 
@@ -153,6 +157,7 @@ static void sctp_begin(struct link *l)
 	t->sent_again = t->heard = 0;
 	t->lost_count = 0;
 	t->marks = 0;
+	t->largest_window = 0;
 	sctp_count(l); /* the whole window */
 }
 
@@ -163,6 +168,7 @@ static const struct link_kind association = {
 	.prepare = prepare,
 	.begin = sctp_begin,
 	.count = sctp_count,
+	.is_read = sctp_is_read,
 	.unread = sctp_unread,
 };
 
@@ -318,7 +324,7 @@ static bool all_is_read(struct sctp_transport *t)
 	const struct link *l = &t->link;
 
 	sctp_count(&t->link);
-	if (l->delivery.confirmed != l->delivery.taken || l->largest_window - l->window > t->marks)
+	if (l->delivery.confirmed != l->delivery.taken || t->largest_window - l->window > t->marks)
 		return false;
 	t->read = l->delivery.taken;
 	return true;
@@ -327,14 +333,16 @@ static bool all_is_read(struct sctp_transport *t)
 static void send_mark(struct sctp_transport *t)
 {
 	const int64_t now = mono_now().ns;
+	uint8_t mark[MARK_MAX];
 
-	if (!t->mark_length || now < t->mark_at || t->link.delivery.confirmed != t->link.delivery.taken)
+	if (now < t->mark_at || t->link.delivery.confirmed != t->link.delivery.taken)
 		return;
 	t->mark_at = now + MARK_EVERY_NS;
-	if (send_message(t, span_of(t->mark, t->mark_length), 0) < 0)
+	const size_t length = link_question(&t->link, mark, sizeof mark);
+	if (!length || send_message(t, span_of(mark, length), 0) < 0)
 		return;
-	t->marks += t->mark_length;
-	t->link.delivery.taken += t->mark_length;
+	t->marks += length;
+	t->link.delivery.taken += length;
 }
 
 static void serve_finish(struct sctp_transport *t)
@@ -433,14 +441,6 @@ static enum transport_state sctp_state(const struct transport *transport)
 	return l->state == LINK_UP && !l->finishing ? TRANSPORT_UP : TRANSPORT_ENDING;
 }
 
-static void sctp_mark(struct transport *transport, struct span message)
-{
-	struct sctp_transport *t = self(transport);
-
-	t->mark_length = message.length <= MARK_MAX ? message.length : 0;
-	memcpy(t->mark, message.data, t->mark_length);
-}
-
 static void sctp_finish(struct transport *transport, int64_t patience_ns)
 {
 	(void)link_finish(&self(transport)->link, patience_ns);
@@ -469,7 +469,6 @@ const struct transport_type sctp_transport = {
 	.generation = link_generation,
 	.delivery = sctp_delivery,
 	.state = sctp_state,
-	.mark = sctp_mark,
 	.finish = sctp_finish,
 	.poll_fd = link_poll_fd,
 	.addresses = link_addresses,

@@ -8,8 +8,11 @@
  * it died; the window it offered last, beside what its buffer can hold, bounds it (delivery.unread). An
  * acknowledgement that was lost with the connection makes one message come twice.
  *
- * A peer that closes its side takes no more messages: the one under way is finished, then our side is closed,
- * and the connection ends when the peer has acknowledged all of it.
+ * A peer that closes its side takes no more messages: the one under way is finished. Its FIN says that it has
+ * read everything if its program closed the connection, and nothing if it only half closed it; who dies then
+ * with octets unread resets, unless our FIN was there before. So ours waits, and messages without sets
+ * (transport.h) tell the two apart. One that takes them to the end of our patience leaves unsure what it has
+ * read. A peer that half closes and dies while such a message is on its way counts as closed.
  *
  * When the end is ours (finish), the peer's end is the answer: it comes when the collector has read all there
  * was, while a kernel that has to throw away what was not read answers with a reset. */
@@ -25,6 +28,11 @@
 
 #include "base/time.h"
 #include "transport/link.h"
+#include "transport/tcp_unread.h"
+
+#define ASK_FIRST_NS (20 * NS_PER_MS) /* after the collector's FIN; then doubled */
+#define ANSWER_NS    (1 * NS_PER_MS)  /* and twice the round trip: for the reset of who is gone */
+#define ASK_MOST_NS  (3 * NS_PER_S)
 
 enum {
 	REST_MAX = 1 << 17,    /* a message, also one that a transport above has wrapped */
@@ -34,17 +42,23 @@ enum {
 	KEEPALIVE_IDLE_S = 30, /* then … */
 	KEEPALIVE_EVERY_S = 10,
 	KEEPALIVE_COUNT = 3,
-	USUAL_BUFFER = 1 << 17,   /* octets: what weir collect has */
-	UNREAD_SLACK = 1 << 12,   /* the window is told in steps, and not for each segment */
-	UNKNOWN_WINDOW = 1 << 20, /* Linux before 5.4 does not say */
-	CLOSE_WAIT_MS = 500,      /* for the rest of a message, at the end */
+	QUESTION_MAX = 256,  /* octets of a message without sets, wrapped or not */
+	CLOSE_WAIT_MS = 500, /* for the rest of a message, at the end */
 };
+
+static const char CLOSED[] = "the collector closed it", NOT_READ[] = "the collector did not read all of it";
 
 struct tcp_transport {
 	struct link link;
 	bool stacked;
-	bool peer_done;           /* the peer sends no more, and wants none; or the transport above does */
-	size_t rest_at, rest_end; /* of rest[]: not given to the kernel yet */
+	bool peer_done; /* the peer sends no more, and wants none; or the transport above does */
+	struct tcp_unread unread;
+	bool peer_first;                     /* its end came before ours … */
+	uint64_t asked;                      /* … octets given since, to learn whether it takes any */
+	uint64_t arrived;                    /* octets acknowledged, of those taken and of those */
+	int64_t ask_at, asked_at, ask_pause; /* mono ns; ns */
+	bool asking;                         /* just now */
+	size_t rest_at, rest_end;            /* of rest[]: not given to the kernel yet */
 	uint8_t rest[REST_MAX];
 };
 
@@ -63,56 +77,53 @@ static size_t rest_length(const struct tcp_transport *t)
 	return t->rest_end - t->rest_at;
 }
 
-static void watch_window(struct tcp_transport *t)
-{
-	struct tcp_info info;
-	socklen_t length = sizeof info;
-
-	if (getsockopt(t->link.fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0 ||
-	    length < offsetof(struct tcp_info, tcpi_snd_wnd) + sizeof info.tcpi_snd_wnd) {
-		t->link.largest_window = UNKNOWN_WINDOW; /* and the window 0 */
-		return;
-	}
-	t->link.window = info.tcpi_snd_wnd;
-	if (t->link.window > t->link.largest_window)
-		t->link.largest_window = t->link.window;
-}
-
-/* Of what is acknowledged, how much may wait in the peer's kernel: what its buffer holds, less the window
- * that it offers. How large the buffer is it does not say. Who reads fast shows all of it as a window; of one
- * that is always behind, or of a larger buffer, which kernels offer by and by, the largest window may have
- * shown no more than half. */
-static uint64_t tcp_unread(const struct link *l, bool in_order)
-{
-	const uint64_t confirmed = l->delivery.confirmed;
-	const uint64_t seen = l->largest_window;
-	const uint64_t buffer = (seen <= USUAL_BUFFER ? USUAL_BUFFER : 2 * seen) + UNREAD_SLACK;
-	const uint64_t bound = buffer - l->window;
-
-	if (in_order)
-		return 0;
-	return confirmed < bound ? confirmed : bound;
-}
-
 /* What the peer's kernel acknowledged. Also right after a reset: the counters outlive the connection. */
 static void tcp_count(struct link *l)
 {
 	struct tcp_transport *t = of_link(l);
-	const uint64_t given = l->delivery.taken - rest_length(t);
+	const uint64_t given = l->delivery.taken + t->asked - rest_length(t);
 	int waiting = 0;
 
-	watch_window(t);
+	tcp_unread_watch(&t->unread, l->fd);
+	l->window = t->unread.window;
 	if (ioctl(l->fd, SIOCOUTQ, &waiting) < 0 || waiting < 0)
 		return;
-	if ((uint64_t)waiting <= given && given - (uint64_t)waiting > l->delivery.confirmed)
-		l->delivery.confirmed = given - (uint64_t)waiting;
+	if ((uint64_t)waiting <= given && given - (uint64_t)waiting > t->arrived)
+		t->arrived = given - (uint64_t)waiting;
+	l->delivery.confirmed = t->arrived < l->delivery.taken ? t->arrived : l->delivery.taken;
+}
+
+/* After its end the peer's kernel answers a question with a reset, at once: its program had closed the
+ * connection, and had read all there was, or the reset would have come without a question. */
+static bool is_closed_clean(const struct tcp_transport *t, int number)
+{
+	const struct delivery *d = &t->link.delivery;
+
+	return (number == EPIPE || number == ECONNRESET) && t->peer_first && t->asked > 0 &&
+	       t->link.state == LINK_UP && d->confirmed == d->taken && t->arrived < d->taken + t->asked &&
+	       (t->asking || mono_now().ns <= t->asked_at + ANSWER_NS + 2 * t->unread.round_trip_ns);
+}
+
+static bool tcp_is_read(const struct link *l, int number)
+{
+	const struct tcp_transport *t = (const struct tcp_transport *)l;
+	const bool in_order = !number && l->delivery.confirmed == l->delivery.taken && !l->finishing;
+
+	return is_closed_clean(t, number) || (in_order && !t->peer_first);
+}
+
+static uint64_t tcp_unread(const struct link *l)
+{
+	return tcp_unread_bound(&((const struct tcp_transport *)l)->unread, l->delivery.confirmed);
 }
 
 static void tcp_begin(struct link *l)
 {
 	struct tcp_transport *t = of_link(l);
 
-	t->peer_done = false;
+	t->peer_done = t->peer_first = false;
+	t->unread = (struct tcp_unread){0};
+	t->asked = t->arrived = 0;
 	t->rest_at = t->rest_end = 0;
 }
 
@@ -138,6 +149,7 @@ static const struct link_kind connection = {
 	.prepare = prepare,
 	.begin = tcp_begin,
 	.count = tcp_count,
+	.is_read = tcp_is_read,
 	.unread = tcp_unread,
 };
 
@@ -161,6 +173,19 @@ static bool push(struct tcp_transport *t)
 	return true;
 }
 
+/* The peer sends no more. */
+static void hear_end(struct tcp_transport *t)
+{
+	t->peer_done = true;
+	if (t->link.state != LINK_UP)
+		return;
+	t->peer_first = true;
+	t->ask_pause = ASK_FIRST_NS;
+	t->ask_at = mono_now().ns + t->ask_pause;
+	if (!t->link.finishing)
+		t->link.until = mono_now().ns + ASK_MOST_NS;
+}
+
 static enum status tcp_receive(struct transport *transport, void *out, size_t size, size_t *length)
 {
 	struct tcp_transport *t = self(transport);
@@ -180,7 +205,7 @@ static enum status tcp_receive(struct transport *transport, void *out, size_t si
 	if (n < 0)
 		link_broken(&t->link, "the network answers", errno);
 	else
-		t->peer_done = true;
+		hear_end(t);
 	return END;
 }
 
@@ -195,37 +220,72 @@ static void discard_received(struct tcp_transport *t)
 	}
 }
 
-/* Our FIN behind the last whole message. false: the connection is gone, or has still to take some of it. */
-static bool close_our_side(struct tcp_transport *t, const char *why)
+/* The network has said that the connection is gone. */
+static bool is_broken(struct tcp_transport *t, const char *why)
 {
 	int number = 0;
 	socklen_t length = sizeof number;
 
+	if (t->link.fd < 0 || getsockopt(t->link.fd, SOL_SOCKET, SO_ERROR, &number, &length) < 0 || !number)
+		return t->link.fd < 0;
+	link_broken(&t->link, why, number);
+	return true;
+}
+
+/* Our FIN behind the last whole message. false: the connection is gone, or has still to take some of it. */
+static bool close_our_side(struct tcp_transport *t, const char *why)
+{
 	if (t->link.state == LINK_UP && push(t)) {
 		shutdown(t->link.fd, SHUT_WR);
 		t->link.state = LINK_ENDING;
 	}
-	if (t->link.state != LINK_ENDING)
+	if (t->link.state != LINK_ENDING || is_broken(t, why))
 		return false;
-	if (getsockopt(t->link.fd, SOL_SOCKET, SO_ERROR, &number, &length) == 0 && number) {
-		link_broken(&t->link, why, number);
-		return false;
-	}
 	tcp_count(&t->link);
 	return true;
+}
+
+/* The peer closed its side first. Closed, or only half closed, may its program not have read everything? A
+ * message without sets finds out, before our FIN: behind that a kernel tells nothing any more. true: it is
+ * time for our FIN, because there is nothing to learn, or the peer takes all and goes on. */
+static bool ask_peer(struct tcp_transport *t)
+{
+	struct link *l = &t->link;
+	const int64_t now = mono_now().ns;
+
+	if (!l->question || l->quiet || l->delivery.taken == 0 || now >= l->until)
+		return true;
+	if (is_broken(t, CLOSED))
+		return false;
+	tcp_count(l);
+	if (!push(t) || now < t->ask_at || t->arrived < l->delivery.taken + t->asked)
+		return false;
+	const size_t octets = link_question(l, t->rest, QUESTION_MAX);
+	t->rest_end = octets;
+	push(t);
+	if (l->state != LINK_UP) /* it had reset before */
+		return false;
+	t->asked += octets;
+	t->asked_at = now;
+	t->ask_at = now + (t->ask_pause *= 2);
+	t->asking = true;
+	is_broken(t, CLOSED);
+	t->asking = false;
+	return octets == 0 && l->state == LINK_UP;
 }
 
 /* The peer is done: our FIN, then its acknowledgement. */
 static void end_connection(struct tcp_transport *t)
 {
-	const bool begins = t->link.state == LINK_UP;
+	struct link *l = &t->link;
+	const bool begins = l->state == LINK_UP;
 
-	if (!close_our_side(t, "the collector closed it"))
+	if ((begins && t->peer_first && !ask_peer(t)) || !close_our_side(t, CLOSED))
 		return;
 	if (begins)
-		t->link.until = mono_now().ns + LINK_ENDING_NS;
-	if (t->link.delivery.confirmed == t->link.delivery.taken || mono_now().ns >= t->link.until)
-		link_broken(&t->link, "the collector closed it", 0);
+		l->until = mono_now().ns + LINK_ENDING_NS;
+	if (l->delivery.confirmed == l->delivery.taken || mono_now().ns >= l->until)
+		link_broken(l, CLOSED, 0);
 }
 
 /* Half a message must not look like an end: then a reset. */
@@ -241,19 +301,25 @@ static void reset_if_cut(const struct tcp_transport *t)
  * not acknowledged. */
 static void serve_finish(struct tcp_transport *t)
 {
-	if (t->link.state >= LINK_UP)
+	struct link *l = &t->link;
+
+	if (l->state >= LINK_UP)
 		discard_received(t);
-	if (t->link.state >= LINK_UP && !close_our_side(t, "the collector did not read all of it"))
-		tcp_count(&t->link);
-	if (t->link.state < LINK_UP)
+	const bool asks = l->state == LINK_UP && t->peer_first && !ask_peer(t);
+	if (l->state >= LINK_UP && (asks || !close_our_side(t, NOT_READ)) && l->state >= LINK_UP)
+		tcp_count(l);
+	if (l->state < LINK_UP)
 		return;
-	if (t->link.state == LINK_ENDING && t->peer_done &&
-	    t->link.delivery.confirmed == t->link.delivery.taken) {
-		link_let_go(&t->link);
-	} else if (link_is_stuck(&t->link)) {
-		t->link.delivery.left = true;
+	const bool stuck = link_is_stuck(l);
+	if (l->state == LINK_ENDING && t->peer_done && l->delivery.confirmed == l->delivery.taken) {
+		if (t->peer_first)
+			link_broken(l, "the collector closed its side first", 0);
+		else
+			link_let_go(l);
+	} else if (stuck) {
+		l->delivery.left = true;
 		reset_if_cut(t);
-		link_broken(&t->link, "the collector does not close its side", 0);
+		link_broken(l, "the collector does not close its side", 0);
 	}
 }
 
@@ -343,18 +409,23 @@ static void tcp_disconnect(struct transport *transport)
 {
 	struct tcp_transport *t = self(transport);
 
-	if (t->link.state >= LINK_UP)
+	if (t->link.state >= LINK_UP) {
+		t->peer_first |= t->link.state == LINK_UP;
 		t->peer_done = t->link.quiet = true;
-	else
+	} else {
 		link_let_go(&t->link);
+	}
 }
 
 static void tcp_finish(struct transport *transport, int64_t patience_ns)
 {
 	struct tcp_transport *t = self(transport);
 
+	const bool stacked = t->stacked;
+
 	t->stacked = false; /* what the peer still says is of no interest */
-	(void)link_finish(&t->link, patience_ns);
+	if (!link_finish(&t->link, patience_ns) && stacked && !t->peer_first)
+		close_our_side(t, NOT_READ); /* a FIN that came since may answer what was written last */
 }
 
 /* FIN behind the last whole message (RFC 7011 10.4.4). */

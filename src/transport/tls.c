@@ -15,10 +15,17 @@
 
 #define HANDSHAKE_WAIT_NS (20 * NS_PER_S)
 #define SETTLE_NS         NS_PER_S
+#define LEFT_WAIT_NS      (10 * NS_PER_S) /* from close_notify to the collector's FIN */
 
 enum { CHUNK = 16384, READS = 16 };
 
-enum tls_state { TLS_IDLE, TLS_HANDSHAKE, TLS_SETTLING, TLS_UP };
+enum tls_state {
+	TLS_IDLE,
+	TLS_HANDSHAKE,
+	TLS_SETTLING,
+	TLS_UP,
+	TLS_LEFT, /* the collector has ended its side; `ssl` stays for question() */
+};
 
 struct tls_transport {
 	struct transport transport;
@@ -32,9 +39,11 @@ struct tls_transport {
 	SSL *ssl;      /* with both BIOs; NULL when idle */
 	BIO *in, *out; /* owned by ssl */
 	struct secure_peer peer;
-	bool carried;             /* a message, in this session */
-	bool finishing;           /* the end is ours … */
-	bool ended;               /* … and that of the connection below was asked for */
+	bool carried;   /* a message, in this session */
+	bool finishing; /* the end is ours … */
+	bool ended;     /* … and that of the connection below was asked for */
+	size_t (*question)(void *, uint8_t *, size_t);
+	void *question_arg;
 	int64_t patience;         /* ns, of finishing */
 	int64_t finish_until;     /* mono ns: for close_notify */
 	bool counting;            /* the connection below is the one that `delivery` is about */
@@ -68,6 +77,30 @@ static void fail(struct tls_transport *t, int error)
 	t->own_errors += counted.errors;
 	let_go(t);
 	t->next->type->lower->disconnect(t->next);
+}
+
+/* The collector ends its side of the session or of the connection. The one below goes on until it is known
+ * what was read. */
+static void hear_end(struct tls_transport *t)
+{
+	(void)t->transport.type->delivery(&t->transport);
+	t->state = TLS_LEFT;
+	t->until = mono_now().ns + LEFT_WAIT_NS;
+}
+
+/* For tcp.c: the question of the session, wrapped. */
+static size_t question(void *arg, uint8_t *out, size_t size)
+{
+	struct tls_transport *t = arg;
+	uint8_t plain[64];
+
+	if (t->state != TLS_LEFT || !t->question || BIO_pending(t->out))
+		return 0;
+	const int length = (int)t->question(t->question_arg, plain, sizeof plain);
+	ERR_clear_error();
+	if (length == 0 || SSL_write(t->ssl, plain, length) != length || BIO_pending(t->out) > (int)size)
+		return 0;
+	return (size_t)BIO_read(t->out, out, (int)size);
 }
 
 /* Hand what OpenSSL wrote to the connection below. false: it takes nothing now. */
@@ -140,7 +173,10 @@ static bool advance(struct tls_transport *t)
 	push(t); /* also the alert that says why we refuse */
 	if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE)
 		return true;
-	fail(t, error);
+	if (error == SSL_ERROR_ZERO_RETURN && t->state == TLS_UP)
+		hear_end(t);
+	else
+		fail(t, error);
 	return false;
 }
 
@@ -161,9 +197,32 @@ static void pull(struct tls_transport *t)
 	if (st != END)
 		return;
 	if (t->state == TLS_UP) /* the connection below ends in order, and says so in the log */
-		let_go(t);
+		hear_end(t);
 	else
 		fail(t, SSL_ERROR_ZERO_RETURN);
+}
+
+/* Behind close_notify nothing is of interest but the end of the connection. */
+static void wait_for_end(struct tls_transport *t)
+{
+	uint8_t ignored[CHUNK];
+	size_t length;
+
+	push(t);
+	for (int i = 0; i < READS; i++) {
+		if (t->next->type->lower->receive(t->next, ignored, sizeof ignored, &length) != OK)
+			break;
+	}
+	if (mono_now().ns >= t->until)
+		t->next->type->lower->disconnect(t->next);
+}
+
+static void hear(struct tls_transport *t)
+{
+	if (t->state == TLS_LEFT)
+		wait_for_end(t);
+	else if (t->state != TLS_IDLE)
+		pull(t);
 }
 
 /* close_notify behind the last message (RFC 8446 6.1), when the connection below takes it, then its end. What
@@ -174,7 +233,7 @@ static void serve_finish(struct tls_transport *t)
 
 	if (t->ended)
 		return;
-	if (t->state >= TLS_SETTLING && patient) {
+	if ((t->state == TLS_SETTLING || t->state == TLS_UP) && patient) {
 		if (!push(t))
 			return;
 		ERR_clear_error();
@@ -184,7 +243,8 @@ static void serve_finish(struct tls_transport *t)
 			return;
 	}
 	(void)t->transport.type->delivery(&t->transport);
-	let_go(t);
+	if (t->state != TLS_LEFT)
+		let_go(t);
 	t->ended = true;
 	t->next->type->finish(t->next, patient ? t->patience : 0);
 }
@@ -200,6 +260,8 @@ static void tls_finish(struct transport *transport, int64_t patience_ns)
 		return;
 	if (t->ended)
 		t->next->type->finish(t->next, patience_ns);
+	else
+		hear(t); /* what is said before our end; a FIN behind it is the answer to close_notify */
 	serve_finish(t);
 }
 
@@ -217,8 +279,7 @@ static void tls_service(struct transport *transport)
 		t->next_generation = type->generation(t->next);
 		begin(t);
 	}
-	if (t->state != TLS_IDLE)
-		pull(t);
+	hear(t);
 	if (t->state == TLS_HANDSHAKE && mono_now().ns >= t->until) {
 		snprintf(t->peer.refusal, sizeof t->peer.refusal, "it does not answer the handshake");
 		fail(t, SSL_ERROR_SYSCALL);
@@ -242,6 +303,10 @@ static enum status tls_open(struct transport **out, const struct endpoint *to,
 		return error_set(err, ERR_MEMORY, "%s/%s: out of memory", to->type->scheme, to->host);
 	t->transport.type = &tls_transport;
 	below.stacked = true;
+	below.question = question;
+	below.question_arg = t;
+	t->question = options->question;
+	t->question_arg = options->question_arg;
 	dial_init(&t->dial, to, options);
 	st = secure_new(&t->context, to, options, false, err);
 	if (st == OK)

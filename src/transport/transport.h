@@ -45,6 +45,12 @@ struct transport_options {
 	int64_t reconnect_ns;          /* between tries to connect; 0: a minute (RFC 7011 10.4.4) */
 	int64_t lifetime_ns;           /* SCTP: data older than this is given up (RFC 3758); 0: never */
 	const struct tls_options *tls; /* borrowed while the transport is open; NULL: none */
+
+	/* Write a Message without Sets (RFC 7011 2) and answer its length; 0: there is none. What becomes of
+	 * it tells what the collector has read: behind its end of a TCP connection, and before our end of an
+	 * SCTP association. delivery().unread counts by that. NULL: it is not known there. */
+	size_t (*question)(void *arg, uint8_t *out, size_t size);
+	void *question_arg;
 };
 
 /* How far messages came, counted on a scale of the transport's own that begins anew with each generation.
@@ -113,10 +119,6 @@ struct transport_type {
 
 	/* NULL: there are no connections (UDP, files); errors alone tell of a peer that is away. */
 	enum transport_state (*state)(const struct transport *);
-
-	/* An empty message that may be sent behind the last one when it finishes, as often as it takes to
-	 * hear how far the peer has read; copied. NULL: not wanted. */
-	void (*mark)(struct transport *, struct span message);
 
 	/* Take no more messages, and end the connection in order: what was taken goes out, then our end of
 	 * it; service goes on with that. `state` is ENDING until the peer has closed its side too, which it

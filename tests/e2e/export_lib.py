@@ -100,8 +100,12 @@ def ports_of(flows):
     return sorted(f["sourceTransportPort"] for f in flows if f.get("destinationTransportPort") == 7)
 
 
+EMPTY = b"\x00\x0a\x00\x10"  # how a message without sets begins
+
+
 class TcpSink:
-    """Collects over TCP. `leave` ends in order: the exporter finishes its message, and all of it is read."""
+    """Collects over TCP. `leave` ends in order: the exporter finishes its message, all of it is read, and the exporter's question
+    whether anybody is there finds nobody."""
 
     def __init__(self, lab, ns, port):
         self.lab, self.ns, self.port = lab, ns, port
@@ -133,11 +137,12 @@ class TcpSink:
             self.peers.append((peer, reader))
             reader.start()
 
-    @staticmethod
-    def _read(peer, octets):
+    def _read(self, peer, octets):
         try:
             while part := peer.recv(65536):
                 octets += part
+                if not self.listener and octets[-16:-12] == EMPTY:
+                    break
         except OSError:
             pass
         peer.close()

@@ -1,5 +1,7 @@
 """What RFC 7011, 5610 and 5655 ask of an exporter, on the wire. tests/conformance/points.csv says which point is held where."""
 
+import bz2
+import gzip
 import socket
 import struct
 import time
@@ -307,6 +309,22 @@ def test_C_1_2_6_types_of_our_elements():
             sent = {(e, p) for _, _, fields in stream.templates.values() for e, p, _ in fields if p not in (0, 29305)}
             told = {(int.from_bytes(e, "big"), int.from_bytes(p, "big")) for p, e in rows}
             lib.check(sent and sent <= told, f"every element of ours: sent {sent}, told of {told}")
+
+
+def test_D_6_compression():
+    """The same octets as without, for other people's programs too, and a third of them at most; read by what they begin with."""
+    with lib.Lab() as lab:
+        packets = [(1700000000 + i / 1000, lib.udp("10.0.0.1", 1000 + i, "10.0.0.2", 53)) for i in range(3000)]
+        pcap = lib.write_pcap(lab.path("in.pcap"), packets)
+        lib.run([lib.WEIR, "probe", "-r", pcap, "-w", lab.path("plain")])
+        plain = lab.path("plain").read_bytes()
+        for end, library in (("bz2", bz2), ("gz", gzip)):
+            out = lab.path(f"out.{end}")
+            lib.run([lib.WEIR, "probe", "-r", pcap, "-w", out])
+            packed = out.read_bytes()
+            lib.check(library.decompress(packed) == plain, f"{end}: other octets")
+            lib.check(3 * len(packed) < len(plain), f"{end}: {len(packed)} octets of {len(plain)}")
+            lib.equal(len(lib.flows(lib.dump(out))), 3000, f"{end}: flows that are read")
 
 
 def test_D_3_order_in_a_file():

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
 """weir dump as people call it: kinds of input, exit status, what goes to which output."""
+import bz2
+import gzip
 import json
 import os
 import struct
@@ -35,6 +37,19 @@ class Dump(unittest.TestCase):
         octets = message(TEMPLATE, DATA) + message(DATA, sequence=1)
         for stdin in (False, True):
             self.assertEqual(self.dump(octets, stdin=stdin), (0, LINE * 2, ""))
+
+    def test_compressed(self):
+        """RFC 5655 10: by its first octets, one file or several behind each other; cut off, what was whole is there."""
+        octets = message(TEMPLATE, DATA) + message(DATA, sequence=1)
+        for library in (bz2, gzip):
+            self.assertEqual(self.dump(library.compress(octets), stdin=True), (0, LINE * 2, ""))
+            parts = library.compress(octets[:50]) + library.compress(octets[50:])
+            self.assertEqual(self.dump(parts), (0, LINE * 2, ""))
+            capture = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 189)
+            self.assertIn("link type", self.dump(library.compress(capture))[2])
+        status, out, err = self.dump(gzip.compress(octets)[:-4])
+        self.assertEqual((status, out), (1, LINE * 2))
+        self.assertIn("cut off", err)
 
     def test_empty_file(self):
         self.assertEqual(self.dump(b""), (0, "", ""))
@@ -82,8 +97,8 @@ class Dump(unittest.TestCase):
         for octets, text in (
             (b"\0\x09\0\1" + bytes(20), "NetFlow version 9"),
             (b"\0\x05\0\1" + bytes(20), "NetFlow version 5"),
-            (b"\x1f\x8b\x08\0", "gzip"),
-            (b"BZh9", "bzip2"),
+            (b"\x1f\x8b\x08\0", "compressed with is damaged or cut off"),
+            (b"BZh9", "compressed with is damaged or cut off"),
             (b"hello world", "neither IPFIX nor a capture"),
             (struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 189), "link type"),
         ):

@@ -1,4 +1,7 @@
-"""Failover groups between real sockets: who gets records, that none is lost, and that none comes twice."""
+"""Failover groups between real sockets: who gets records and when, that none is lost, and that none comes twice."""
+
+import struct
+import time
 
 import lib
 from export_lib import Bench, TcpSink, ports_of
@@ -8,11 +11,53 @@ def wait_ports(what, sink, wanted, timeout=40):
     lib.wait_for(what, lambda: set(wanted) <= set(sink.ports()), timeout, poll=0.5)
 
 
+HOLD_S = 3
+
+
+def sets(octets):
+    """(Export Time, Set ID, octets of the set) of all whole messages."""
+    at = 0
+    while at + 16 <= len(octets):
+        _, length, when = struct.unpack_from("!HHI", octets, at)
+        inside, end = at + 16, at + length
+        while inside + 4 <= end <= len(octets):
+            number, size = struct.unpack_from("!HH", octets, inside)
+            yield when, number, octets[inside : inside + size]
+            inside += size
+        at = end
+
+
+def check_order(octets, what):
+    """A Transport Session begins anew: templates before what they describe, options before flows, the sequence from 0."""
+    lib.equal(struct.unpack_from("!I", octets, 8)[0], 0, f"{what}: the first sequence number")
+    options, known, seen = set(), set(), []
+    for _, number, octets_of_set in sets(octets):
+        if number in (2, 3):
+            known |= set(template_ids(number, octets_of_set))
+            options |= set(template_ids(number, octets_of_set)) if number == 3 else set()
+            continue
+        lib.check(number in known, f"{what}: data of {number} before its template")
+        seen.append(number in options)
+    lib.check(seen and seen[0], f"{what}: flows before options")
+    lib.check(False in seen, f"{what}: no flows")
+
+
+def template_ids(number, octets):
+    at = 4
+    while at + 4 <= len(octets):
+        ident, fields = struct.unpack_from("!HH", octets, at)
+        yield ident
+        at += 6 if number == 3 else 4
+        for _ in range(fields):
+            at += 8 if octets[at] & 0x80 else 4
+
+
 def test_tcp_away_and_back():
+    """The primary comes back, and is not used before it has been there for the hold time."""
     with lib.Lab() as lab:
         bench = Bench(lab)
         first, second = TcpSink(lab, bench.ns, 4801), TcpSink(lab, bench.ns, 4802)
-        bench.write([[first.spec(), second.spec()]], FailoverHold=1000)
+        bench.write([[first.spec(), second.spec()]], FailoverHold=1000 * HOLD_S)
         probe = bench.start()
         bench.traffic(50)
         wait_ports("the primary has them", first, bench.sent())
@@ -21,14 +66,20 @@ def test_tcp_away_and_back():
         probe.expect("is away: records go to")
         bench.traffic(50)
         wait_ports("the second has what came then", second, bench.sent()[50:])
+        back = time.time()
         first.come()
-        probe.expect("is back: records go there", 40)
+        bench.traffic(10)
+        probe.expect("is back: records go there", 60)
         bench.traffic(50)
-        wait_ports("the primary has what came at last", first, bench.sent()[100:])
+        wait_ports("the primary has what came at last", first, bench.sent()[110:])
         statistics = bench.statistics()["collectors"][0]
         lib.equal(sorted(first.ports() + second.ports()), bench.sent(), "records, each at one of the two")
         lib.equal(statistics["switches"], 2, "switches counted")
         lib.equal(statistics["notSentFlows"], 0, "not sent")
+        for what, octets in (("at first", first.parts[0]), ("at the second", second.parts[0]), ("back", first.parts[-1])):
+            check_order(bytes(octets), what)
+        used = next(sets(bytes(first.parts[-1])))[0]
+        lib.check(used >= int(back + HOLD_S), f"used again at {used}, within the hold time after {back}")
 
 
 def test_udp_refused_and_back():

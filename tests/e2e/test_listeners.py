@@ -1,49 +1,20 @@
-"""weir collect behind TLS and DTLS: `openssl s_client` with every version and every fault of a certificate ends as stated,
-is counted by reason, and nothing of it is stored; the exporter likewise towards `openssl s_server`; floods of half-open
-handshakes do not stop a good exporter."""
+"""weir collect behind TLS and DTLS: its settings; and floods of half-open handshakes do not stop a good exporter. Versions and
+certificates are tried in test_handshakes.py."""
 
 import contextlib
 import json
 import os
 import socket
 import struct
-import subprocess
 import threading
 import time
 
 import collect_lib as cl
 import lib
+from tls_lib import certificate, identity
 
 FLOWS = 2000
 FAILED = "weir_receiver_handshakes_failed_total"
-OLD = ("-cipher", "ALL:@SECLEVEL=0")
-
-
-def certificate(folder, name, issuer=None, alternative=None):
-    """NAME.pem and NAME.key, signed by the authority `issuer`, or by itself."""
-    words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-    words += ["-subj", f"/CN={name}", "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.pem"]
-    if issuer:
-        words += ["-CA", folder / f"{issuer}.pem", "-CAkey", folder / f"{issuer}.key", "-addext", "basicConstraints=critical,CA:FALSE"]
-    if alternative:
-        words += ["-addext", f"subjectAltName={alternative}"]
-    lib.run(words)
-
-
-def expired_certificate(folder, name, issuer):
-    request, config = folder / "old.csr", folder / "old.conf"
-    (folder / "old.index").write_text("", encoding="ascii")
-    (folder / "old.serial").write_text("01\n", encoding="ascii")
-    config.write_text(
-        f"[ca]\ndefault_ca=d\n[d]\ndatabase={folder}/old.index\nserial={folder}/old.serial\nnew_certs_dir={folder}\n"
-        "default_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n",
-        encoding="ascii",
-    )
-    words = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}"]
-    lib.run([*words, "-keyout", folder / f"{name}.key", "-out", request])
-    words = ["openssl", "ca", "-batch", "-notext", "-config", config, "-in", request, "-out", folder / f"{name}.pem"]
-    words += ["-cert", folder / f"{issuer}.pem", "-keyfile", folder / f"{issuer}.key"]
-    lib.run([*words, "-startdate", "20200101000000Z", "-enddate", "20210101000000Z"])
 
 
 class Scene(lib.Lab):
@@ -53,12 +24,8 @@ class Scene(lib.Lab):
         super().__enter__()
         lib.need("openssl")
         certificate(self.folder, "ca")
-        certificate(self.folder, "other")
         certificate(self.folder, "collector", "ca", "DNS:flows.example")
         certificate(self.folder, "probe", "ca", "DNS:probe.example")
-        certificate(self.folder, "named", "ca", "DNS:elsewhere.example")
-        certificate(self.folder, "foreign", "other", "DNS:probe.example")
-        expired_certificate(self.folder, "expired", "ca")
         return self
 
     def tls_words(self, prefix="--tls-", certificate_of="collector"):
@@ -93,80 +60,6 @@ class Scene(lib.Lab):
         with open(self.path("message"), "rb") as f:
             return lib.Process(command, self.folder, stdin=f)
 
-    def identity(self, name):
-        return ["-cert", self.path(f"{name}.pem"), "-key", self.path(f"{name}.key")]
-
-
-def test_versions_and_faults_at_the_listeners():
-    """Each case: which counter it moves, and only a good one brings a message."""
-    good = "probe"
-    cases = [
-        ("TLS 1.2", "tls", ["-tls1_2"], good, None),
-        ("TLS 1.3", "tls", ["-tls1_3"], good, None),
-        ("TLS 1.1", "tls", ["-tls1_1", *OLD], good, "version"),
-        ("TLS 1.0", "tls", ["-tls1", *OLD], good, "version"),
-        ("DTLS 1.2", "dtls", ["-dtls1_2"], good, None),
-        ("DTLS 1.0", "dtls", ["-dtls1", *OLD], good, "version"),
-    ]
-    for transport, words in (("tls", ["-tls1_2"]), ("tls", ["-tls1_3"]), ("dtls", ["-dtls1_2"])):
-        cases += [
-            (f"{words[0]}: no certificate", transport, words, None, "no_certificate"),
-            (f"{words[0]}: another CA", transport, words, "foreign", "untrusted"),
-            (f"{words[0]}: its own CA", transport, words, "other", "untrusted"),
-            (f"{words[0]}: another name", transport, words, "named", "name"),
-            (f"{words[0]}: expired", transport, words, "expired", "expired"),
-        ]
-    with Scene() as scene:
-        collector = scene.collector("--tls-allow", "probe.example")
-        ports = {"tls": scene.tls, "dtls": scene.dtls}
-        messages = 0
-        for what, transport, words, identity, reason in cases:
-            before = collector.sum(FAILED, reason=reason) if reason else 0
-            with scene.s_client(ports[transport], *words, *(scene.identity(identity) if identity else [])):
-                if reason:
-                    lib.wait_for(f"{what}: counted as {reason}", lambda r=reason, b=before: collector.sum(FAILED, reason=r) > b, 30)
-                else:
-                    messages += 1
-                    lib.wait_for(f"{what}: its message", lambda m=messages: collector.sum("weir_receiver_messages_total") == m, 30)
-            lib.equal(collector.sum("weir_receiver_messages_total"), messages, f"{what}: messages taken")
-            lib.equal(collector.sum("weir_receiver_sessions_accepted_total"), messages, f"{what}: sessions")
-        with socket.create_connection(("127.0.0.1", scene.tls)) as plain:
-            plain.sendall(cl.message(cl.template(256, cl.FLOW)))
-            lib.wait_for("octets that are no TLS", lambda: collector.sum(FAILED, reason="version") >= 4, 30)
-        log = collector.process.errors()
-        lib.check('is "probe"' in log and "refused: " in log, log)
-        collector.stop()
-
-
-def test_exporter_refuses_collectors():
-    """The other side: s_server with each fault; not one octet of a record leaves."""
-    cases = [
-        ("another CA", "tls", ["-tls1_3"], "foreign", "is refused"),
-        ("another name", "tls", ["-tls1_2"], "named", "it is not for the name"),
-        ("expired", "tls", ["-tls1_3"], "expired", "expired"),
-        ("TLS 1.1", "tls", ["-tls1_1", *OLD], "collector", "protocol version"),
-        ("another CA", "dtls", ["-dtls1_2"], "foreign", "is refused"),
-        ("DTLS 1.0", "dtls", ["-dtls1", *OLD], "collector", "it refuses us"),
-    ]
-    with Scene() as scene:
-        for what, transport, words, identity, said in cases:
-            port = cl.free_port()
-            command = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-quiet", *words, *scene.identity(identity)]
-            with lib.Process(command, scene.folder, stdin=subprocess.PIPE) as server:
-                lib.wait_for("s_server listens", lambda p=port: is_bound(p), 20)
-                log = scene.export(f"{transport.capitalize()}/127.0.0.1:{port}")
-                lib.check(said in log, f"{transport}, {what}: {said!r} expected\n{log}")
-                lib.check(f"{FLOWS} flow records were not sent" in log, f"{transport}, {what}\n{log}")
-                lib.equal(server.output(), "", f"{transport}, {what}: octets of records")
-
-
-def is_bound(port):
-    word = f":{port:04X} "
-    for name in ("tcp", "tcp6", "udp", "udp6"):
-        with contextlib.suppress(OSError), open(f"/proc/net/{name}", encoding="ascii") as f:
-            if any(word in line.split("  sl")[-1][:60] for line in f):
-                return True
-    return False
 
 
 def test_profile_and_usage():
@@ -269,7 +162,7 @@ def test_floods_of_half_open_handshakes():
     with Scene() as scene:
         collector = scene.collector()
         hello = dtls_hello(scene)
-        with scene.s_client(scene.tls, "-tls1_3", *scene.identity("probe")):
+        with scene.s_client(scene.tls, "-tls1_3", *identity(scene.folder, "probe")):
             lib.wait_for("a session before the flood", lambda: collector.sum("weir_receiver_sessions_open") == 1, 30)
             flood = Flood(scene.tls, scene.dtls, hello)
             try:

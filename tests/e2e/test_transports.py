@@ -1,7 +1,7 @@
 """Records over TCP, TLS and DTLS to other people's programs: a plain socket, `openssl s_server`.
 
 What the collector got is an IPFIX stream, and `weir dump` reads it: every flow is there once, the sequence has no gap.
-Certificates are made by `openssl` here."""
+Certificates are made by `openssl`; versions and faults of them are tried in test_handshakes.py."""
 
 import json
 import socket
@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import lib
+from tls_lib import certificate
 
 FLOWS = 2000
 DATAGRAM_FLOWS = 400  # what fits into the receive buffer of a program that does not hurry
@@ -27,17 +28,6 @@ def free_port(kind=socket.SOCK_STREAM):
 def capture(folder, flows):
     packets = [(1700000000 + i / 1000, lib.udp("10.0.0.1", 1000 + i, "10.0.0.2", 53, b"x" * (i % 50))) for i in range(flows)]
     return lib.write_pcap(Path(folder) / "flows.pcap", packets)
-
-
-def certificate(folder, name, issuer=None, alternative=None):
-    """NAME.pem and NAME.key, signed by the authority `issuer`, or by itself."""
-    words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-    words += ["-subj", f"/CN={name}", "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.pem"]
-    if issuer:
-        words += ["-CA", folder / f"{issuer}.pem", "-CAkey", folder / f"{issuer}.key", "-addext", "basicConstraints=critical,CA:FALSE"]
-    if alternative:
-        words += ["-addext", f"subjectAltName={alternative}"]
-    lib.run(words)
 
 
 class Scene:
@@ -167,25 +157,6 @@ def test_90_92_tls():
         collector = Collector(1000, context)
         scene.export(f"Tls/127.0.0.1:{collector.port}")
         scene.check_all(collector.received(), "TLS")
-
-
-def test_90_tls_versions():
-    with Scene(certificates=True) as scene:
-        for version in ("-tls1_2", "-tls1_3"):
-            with OpensslServer(scene, version) as server:
-                log = scene.export(f"Tls/127.0.0.1:{server.port}")
-                lib.check(f"TLSv1.{version[-1]}" in log, log)
-                scene.check_all(server.received(FLOWS * 50), f"TLS {version}")
-
-
-def test_90_old_versions_refused():
-    with Scene(certificates=True) as scene:
-        for words in (["-tls1"], ["-tls1_1"]):
-            with OpensslServer(scene, *words, "-cipher", "ALL:@SECLEVEL=0") as server:
-                log = scene.export(f"Tls/127.0.0.1:{server.port}")
-                lib.check("protocol version" in log, log)
-                lib.check(f"{FLOWS} flow records were not sent" in log, log)
-                lib.equal(server.path.read_bytes(), b"", "octets of records")
 
 
 def test_90_92_dtls():

@@ -139,7 +139,7 @@ static inline void parse_message(struct parser *p, const uint8_t *m, size_t leng
 {
 	bool templates = false;
 
-	assert_true(length > 16);
+	assert_true(length >= 16);
 	assert_int_equal(parse_number(m, 2), 10);
 	assert_int_equal(parse_number(m + 2, 2), length);
 	const uint32_t time = (uint32_t)parse_number(m + 4, 4), sequence = (uint32_t)parse_number(m + 8, 4);
