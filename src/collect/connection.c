@@ -82,7 +82,10 @@ static bool take_messages(struct connection *c)
 		const size_t length = get_be16(message + 2);
 		if (c->filled - at < length)
 			break;
-		worker_take(l->worker, l, span_of(message, length), &c->peer);
+		if (c->peer.gap)
+			worker_refuse(l->worker, l, span_of(message, length), &c->peer);
+		else
+			worker_take(l->worker, l, span_of(message, length), &c->peer);
 		c->spoke_ipfix = true;
 		at += length;
 	}
@@ -115,10 +118,27 @@ void stream_let_go(const struct connection *c, size_t length)
 	}
 }
 
+/* Messages of it were not stored, and now others could be: it ends, by a reset, so that its exporter learns
+ * that not all was read, and begins anew with its templates. */
+static bool end_with_gap(struct connection *c)
+{
+	const struct worker *w = c->owner->listener.worker;
+	const struct linger reset = {.l_onoff = 1};
+
+	if (!c->peer.gap || !journal_goes_on(w->journal, w->now))
+		return false;
+	setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+	end_connection(c, ENDED_NOT_STORED);
+	return true;
+}
+
 /* false: there was nothing. */
 static bool read_some(struct connection *c)
 {
 	struct worker *w = c->owner->listener.worker;
+
+	if (end_with_gap(c))
+		return false;
 	const ssize_t n = c->owner->channel->read(c, c->buffer + c->filled, CONNECTION_BUFFER - c->filled);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -347,6 +367,8 @@ void connections_tick(struct listener *l)
 	tick_half_open(all);
 	for (struct connection *c = all->sessions; c; c = next) {
 		next = c->next;
+		if (end_with_gap(c))
+			continue;
 		if (c->filled > 0 && now - c->began.ns >= options->half_message_ns)
 			end_connection(c, ENDED_HALF_MESSAGE);
 		else if ((!c->spoke_ipfix && now - c->accepted.ns >= options->first_message_ns) ||

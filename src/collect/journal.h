@@ -67,6 +67,7 @@ struct journal_session {
 struct journal_peer {
 	struct journal_session session;
 	uint32_t segment, index, uses; /* the writer's */
+	bool gap;                      /* set by the writer: a message of this session was not stored */
 };
 
 /* A whole message: at least 16 octets, as many as its Length field says. */
@@ -147,6 +148,12 @@ int64_t journal_sync_interval(const struct journal *journal);
  * never fatal. */
 size_t journal_append(struct journal_writer *writer, const struct journal_message *messages, size_t count,
 		      struct mono_ns now);
+
+/* A session of a stream with a gap may have lost a template in it, which never comes again; so no message of
+ * it may be appended any more. Its messages are counted here as long as storing has stopped, */
+void journal_refuse(struct journal_writer *writer, const struct journal_message *messages, size_t count);
+/* and when this is true, the session has to end. Once a second it tries the disk, without a message. */
+bool journal_goes_on(struct journal_writer *writer, struct mono_ns now);
 
 /* A session number that this writer has not given before. Appending thread. */
 uint64_t journal_session_number(struct journal_writer *writer);

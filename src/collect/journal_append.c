@@ -11,7 +11,11 @@
 #include "base/crc32c.h"
 #include "collect/journal_internal.h"
 
-enum { RETRY_NS = 1000000000 };
+enum {
+	RETRY_NS = 1000000000,
+	ROOM_DATA = 1 << 17, /* octets that make a try worth it */
+	ROOM_SIDE = 1 << 13,
+};
 
 const char *const journal_reason_names[JOURNAL_REASONS] = {
 	[JOURNAL_NO_SPACE] = "no space",
@@ -276,12 +280,14 @@ static size_t append_batch(struct journal_writer *w, const struct journal_messag
 	return stored;
 }
 
-static void refuse(struct journal_writer *w, const struct journal_message *messages, size_t n)
+void journal_refuse(struct journal_writer *w, const struct journal_message *messages, size_t n)
 {
 	uint64_t octets = 0;
 
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		octets += messages[i].octets.length;
+		messages[i].peer->gap = true;
+	}
 	count(&w->not_stored_messages[w->reason], n);
 	count(&w->not_stored_octets[w->reason], octets);
 }
@@ -316,6 +322,32 @@ static void go_on_storing(struct journal_writer *w)
 		 w->worker, (unsigned long long)lost);
 }
 
+/* False with errno. */
+static bool has_room(struct journal_writer *w, struct mono_ns now)
+{
+	const struct segment *s = w->current;
+
+	if (s->closed || atomic_load_explicit(&s->poisoned, memory_order_relaxed))
+		return begin_segment(w, wall_now(), now);
+	errno = 0;
+	return (fallocate(s->data, FALLOC_FL_KEEP_SIZE, (off_t)s->data_end, ROOM_DATA) == 0 &&
+		fallocate(s->side, FALLOC_FL_KEEP_SIZE, (off_t)s->side_end, ROOM_SIDE) == 0) ||
+	       errno == EOPNOTSUPP; /* then the next message tries */
+}
+
+bool journal_goes_on(struct journal_writer *w, struct mono_ns now)
+{
+	if (!w->stopped)
+		return true;
+	if (now.ns < w->retry_at.ns)
+		return false;
+	if (has_room(w, now))
+		go_on_storing(w);
+	else
+		stop_storing(w, errno, now);
+	return !w->stopped;
+}
+
 size_t journal_append(struct journal_writer *w, const struct journal_message *messages, size_t n,
 		      struct mono_ns now)
 {
@@ -324,7 +356,7 @@ size_t journal_append(struct journal_writer *w, const struct journal_message *me
 	int fault = 0;
 
 	if (w->stopped && now.ns < w->retry_at.ns) {
-		refuse(w, messages, n);
+		journal_refuse(w, messages, n);
 		return 0;
 	}
 	while (done < n) {
@@ -349,7 +381,7 @@ size_t journal_append(struct journal_writer *w, const struct journal_message *me
 		go_on_storing(w);
 	} else {
 		stop_storing(w, fault, now);
-		refuse(w, messages + done, n - done);
+		journal_refuse(w, messages + done, n - done);
 	}
 	return done;
 }

@@ -44,6 +44,7 @@ const char *const listener_counter_names[LISTENER_COUNTERS] = {
 	[ENDED_IDLE] = "sessions ended for silence",
 	[ENDED_HALF_MESSAGE] = "sessions ended for a message not finished in time",
 	[ENDED_MALFORMED] = "sessions ended for octets that are no IPFIX",
+	[ENDED_NOT_STORED] = "sessions ended because messages of theirs could not be stored",
 	[ENDED_BY_STOP] = "sessions ended by the collector's end",
 	[CUT_SHORT] = "sessions ended inside a message",
 	[HANDSHAKES_NO_CERTIFICATE] = "the exporter shows no certificate",

@@ -70,6 +70,7 @@ enum listener_counter {
 	ENDED_IDLE,
 	ENDED_HALF_MESSAGE,
 	ENDED_MALFORMED,
+	ENDED_NOT_STORED, /* messages of it could not be: its templates have to come anew */
 	ENDED_BY_STOP,
 	CUT_SHORT, /* connections that ended, however, inside a message */
 	/* Handshakes of Tls and Dtls that came to nothing. */

@@ -125,6 +125,14 @@ void worker_take(struct worker *w, struct listener *l, struct span octets, struc
 	listener_count(l, RECEIVED_OCTETS, octets.length);
 }
 
+void worker_refuse(struct worker *w, struct listener *l, struct span octets, struct journal_peer *peer)
+{
+	journal_refuse(w->journal, &(struct journal_message){octets, w->wall, peer}, 1);
+	w->taken++;
+	listener_count(l, RECEIVED_MESSAGES, 1);
+	listener_count(l, RECEIVED_OCTETS, octets.length);
+}
+
 static void read_clocks(struct worker *w)
 {
 	w->now = mono_now();

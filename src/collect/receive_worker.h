@@ -104,6 +104,8 @@ void say_why(struct listener *l, enum listener_counter why, const struct journal
  */
 void worker_take(struct worker *w, struct listener *l, struct span octets, struct journal_peer *peer);
 void worker_flush(struct worker *w);
+/* Received, but not for the journal: of a session with a gap (journal.h). */
+void worker_refuse(struct worker *w, struct listener *l, struct span octets, struct journal_peer *peer);
 
 /* False with errno. */
 bool worker_watch(struct worker *w, int fd, struct event_source *source);

@@ -198,6 +198,7 @@ static void tell_losses(struct collector *c, const struct receiver_statistics *s
 		REFUSED_VERSION,
 		REFUSED_LENGTH,
 		ENDED_MALFORMED,
+		ENDED_NOT_STORED,
 		SESSIONS_REFUSED_FULL,
 		SESSIONS_REFUSED_SOURCE,
 		CUT_SHORT,

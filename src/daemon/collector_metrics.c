@@ -34,6 +34,7 @@ static const struct counter_row counters[] = {
 	{ENDED_IDLE, "weir_receiver_sessions_ended_total", "idle", NULL},
 	{ENDED_HALF_MESSAGE, "weir_receiver_sessions_ended_total", "half_message", NULL},
 	{ENDED_MALFORMED, "weir_receiver_sessions_ended_total", "malformed", NULL},
+	{ENDED_NOT_STORED, "weir_receiver_sessions_ended_total", "not_stored", NULL},
 	{ENDED_BY_STOP, "weir_receiver_sessions_ended_total", "stop", NULL},
 	{CUT_SHORT, "weir_receiver_sessions_cut_short_total", NULL,
 	 "connections that ended inside a message"},

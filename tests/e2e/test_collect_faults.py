@@ -245,6 +245,54 @@ def test_full_disk():
         print(f"resumed {took:.1f} s after there was room; {kept:.0f} messages stored, {lost:.0f} refused by the disk and counted")
 
 
+def fill(path):
+    with contextlib.suppress(OSError), open(path, "wb") as f:
+        while True:
+            f.write(b"\0" * 65536)
+            f.flush()
+    return path
+
+
+def test_full_disk_takes_a_template():
+    """A connection whose template came while nothing could be stored would send data for ever that nobody understands:
+    it ends when there is room again, and the exporter begins anew."""
+    with lib.Lab() as lab, small_disk(lab, 24 << 20) as disk:
+        c = cl.Collector(lab, "--workers", 1, "--partition-age", 3600, store=disk / "store")
+        filler = fill(disk / "filler")
+        with cl.Exporter(c.port, tcp=True) as e:
+            e.template()
+            e.flows(5)
+
+            def stopped():
+                if c.get("/healthz")[0] == 200:
+                    e.flows(300)
+                return c.sum("weir_journal_not_stored_messages_total") > 0 and c.get("/healthz")[0] == 503
+
+            lib.wait_for("storing stops", stopped, 30)
+            filler.unlink()
+
+            def ended():
+                with contextlib.suppress(OSError):
+                    e.flows(1)
+                    return False
+                return True
+
+            lib.wait_for("the connection is reset", ended, 10, poll=0.2)
+            n = e.n
+        lib.wait_for("it is counted", lambda: c.sum("weir_receiver_sessions_ended_total", reason="not_stored") == 1)
+        with cl.Exporter(c.port, tcp=True) as e:
+            e.n = n
+            e.template()
+            e.flows(7)
+            lib.wait_for("storing goes on", lambda: c.get("/healthz")[0] == 200, 5)
+            lib.wait_for("each message is stored or counted", lambda: balance(c), 5)
+        time.sleep(1.2)
+        c.stop()
+        rows = cl.numbers(c.store)
+        lib.check(set(range(n, n + 7)) <= set(rows) and max(rows.values()) == 1, "the new connection's records are there, each once")
+        lib.equal(cl.ledger(c.store).get("sets_without_template", 0), 0, "data without a template")
+
+
 def balance(c):
     m = c.metrics()
     return cl.total(m, "weir_receiver_messages_total") == cl.total(m, "weir_journal_messages_total") + cl.total(m, "weir_journal_not_stored_messages_total")
