@@ -355,10 +355,10 @@ static bool strike_collector(struct bench *b, struct calls *c, struct found *f, 
 	return good;
 }
 
-/* Events and timers have no disk that could fail. */
+/* Events, timers and pipes have no disk that could fail. */
 static bool is_possible(const struct site *site, int fault)
 {
-	return !strstr(site->name, "anon_inode") ||
+	return !(strstr(site->name, "anon_inode") || strstr(site->name, " pipe:")) ||
 	       (fault != FAULT_ERRNO + EIO && fault != FAULT_ERRNO + ENOSPC);
 }
 
