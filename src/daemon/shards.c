@@ -17,7 +17,7 @@ static void make_room(struct shard *s)
 		struct mark until;
 
 		shard_mark(s, &until);
-		(void)shard_move(s, &until);
+		shard_move(s, &until);
 		return;
 	}
 	if (all->tell)
@@ -67,23 +67,33 @@ bool shard_is_filling(const struct shard *s)
 	return false;
 }
 
-bool shard_move(struct shard *s, const struct mark *until)
+void shard_move(struct shard *s, const struct mark *until)
 {
 	struct ring_view view;
-	bool moved = false;
 
 	for (uint32_t i = 0; i < s->all->exporter_count; i++) {
 		struct exporter *exporter = device_exporter(s->all->device, i);
 		uint64_t at = ring_tail(s->ring[i]);
 
-		moved |= at < until->head[i];
 		while (at < until->head[i] && ring_peek(s->ring[i], at, &view) == OK) {
 			exporter_put_encoded(exporter, &view);
 			at = view.next;
 		}
 		ring_release(s->ring[i], at);
 	}
-	return moved;
+}
+
+void shard_make_room(struct shard *s, const struct mark *until)
+{
+	struct shards *all = s->all;
+
+	shard_move(s, until);
+	pthread_mutex_lock(&all->lock);
+	if (s->full) {
+		s->full = false;
+		pthread_cond_broadcast(&all->work);
+	}
+	pthread_mutex_unlock(&all->lock);
 }
 
 /* ---- begin and end ---- */

@@ -175,13 +175,7 @@ static void move_stretch(struct shard *s, uint64_t number)
 		else
 			shard_mark(s, &until); /* of this stretch: it is not at the next one */
 		pthread_mutex_unlock(&all->lock);
-		shard_move(s, &until);
-		pthread_mutex_lock(&all->lock);
-		if (s->full) {
-			s->full = false;
-			pthread_cond_broadcast(&all->work);
-		}
-		pthread_mutex_unlock(&all->lock);
+		shard_make_room(s, &until);
 	}
 }
 

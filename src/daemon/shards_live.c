@@ -172,17 +172,10 @@ static void *run(void *arg)
 
 static void move(struct shard *s)
 {
-	struct shards *all = s->all;
 	struct mark until;
 
 	shard_mark(s, &until);
-	shard_move(s, &until);
-	pthread_mutex_lock(&all->lock);
-	if (s->full) {
-		s->full = false;
-		pthread_cond_broadcast(&all->work);
-	}
-	pthread_mutex_unlock(&all->lock);
+	shard_make_room(s, &until);
 }
 
 void shards_move(struct shards *all)

@@ -93,8 +93,10 @@ struct shards {
 MUST_CHECK enum status shards_start_threads(struct shards *shards, void *(*run)(void *), struct error *err);
 void shards_join(struct shards *shards);
 
-/* Move what lies before the mark to the exporters. false: there was nothing. */
-bool shard_move(struct shard *shard, const struct mark *until);
+/* Move what lies before the mark to the exporters. */
+void shard_move(struct shard *shard, const struct mark *until);
+/* … and wake the shard, if it waits for room. */
+void shard_make_room(struct shard *shard, const struct mark *until);
 
 /* How far its rings are filled. */
 void shard_mark(const struct shard *shard, struct mark *out);
