@@ -8,9 +8,13 @@
  * How far messages came: of an association that stands the kernel tells how much it holds, an upper bound of
  * what is not acknowledged; when one is aborted it hands back every message that was not (SEND_FAILED). The
  * peer's receive window was told whole at the beginning, so what is missing of it is what the collector had
- * not read yet. What the last look did not show as read is unsure after an abort (delivery.unread). A message
- * that was sent and then given up because of its lifetime is not handed back: its records count as sent, and
- * only the sequence tells the collector.
+ * not read yet. What no look showed as read is unsure after an abort (delivery.unread). A message that was
+ * sent and then given up because of its lifetime is not handed back: its records count as sent, and only the
+ * sequence tells the collector.
+ *
+ * A window that opens may be the last word of a process that is gone: Linux throws away what it had not read,
+ * tells the room this makes, and aborts then, all under one lock. So what a look showed counts once something
+ * that was sent after it is acknowledged, or an abort had long enough to come.
  *
  * SCTP knows no half-closed association, and a kernel whose process is gone acknowledges and throws away:
  *  - a SHUTDOWN of the peer's makes unsure what it acknowledges afterwards;
@@ -29,6 +33,7 @@
 #include "transport/link.h"
 
 #define MARK_EVERY_NS (100 * NS_PER_MS)
+#define PROOF_NS      (3 * NS_PER_S) /* an abort that follows the last window is here by then */
 
 enum {
 	/* Fragments are the kernel's affair (RFC 7011 10.2.3), but a window must hold a few messages, and
@@ -41,6 +46,12 @@ enum {
 	MARK_MAX = 128, /* octets: a message header, also one that a transport above has wrapped */
 };
 
+/* A look at the window. */
+struct look {
+	uint64_t read, behind; /* so much of delivery.confirmed was read; delivery.taken at that time */
+	int64_t at;            /* mono ns; 0: none */
+};
+
 struct sctp_transport {
 	struct link link;
 	bool lost_all;         /* COMM_LOST: what fails from here on is not given up but sent again */
@@ -50,6 +61,8 @@ struct sctp_transport {
 	uint64_t sent_again;   /* chunks, at the last look */
 	uint64_t heard;        /* acknowledgements: behind so many the window is known again */
 	uint64_t read;         /* so much has been read for certain; of delivery.confirmed */
+	struct look look;      /* not for certain yet */
+	struct look whole;     /* likewise, when the window was whole at our end */
 	uint64_t first_failed; /* of those handed back when it broke; 0: none */
 	uint32_t lost_count;
 	uint64_t lost[LOST_MAX];
@@ -109,6 +122,24 @@ static bool window_is_told(struct sctp_transport *t)
 	return stats.sas_isacks >= t->heard;
 }
 
+static void prove(struct sctp_transport *t)
+{
+	if (t->look.at && t->look.read > t->read)
+		t->read = t->look.read;
+	t->look.at = 0;
+}
+
+static void take_look(struct sctp_transport *t, uint64_t read)
+{
+	const struct delivery *d = &t->link.delivery;
+	const int64_t now = mono_now().ns;
+
+	if (t->look.at && (d->confirmed > t->look.behind || now - t->look.at >= PROOF_NS))
+		prove(t);
+	if (!t->look.at && read > t->read)
+		t->look = (struct look){.read = read, .behind = d->taken, .at = now};
+}
+
 /* First what the kernel holds, then the window: what the window tells is of then or later. And the state last
  * of all: what was acknowledged while the association stood is not of a kernel that throws away. */
 static void sctp_count(struct link *l)
@@ -132,8 +163,7 @@ static void sctp_count(struct link *l)
 	if (l->window > t->largest_window)
 		t->largest_window = l->window;
 	const uint64_t waiting = waiting_there(t, status.sstat_fragmentation_point);
-	if (l->delivery.confirmed > waiting && l->delivery.confirmed - waiting > t->read)
-		t->read = l->delivery.confirmed - waiting;
+	take_look(t, l->delivery.confirmed > waiting ? l->delivery.confirmed - waiting : 0);
 }
 
 static bool sctp_is_read(const struct link *l, int number)
@@ -154,6 +184,7 @@ static void sctp_begin(struct link *l)
 
 	t->lost_all = t->over = t->peer_ended = false;
 	t->read = t->first_failed = 0;
+	t->look = t->whole = (struct look){0};
 	t->sent_again = t->heard = 0;
 	t->lost_count = 0;
 	t->marks = 0;
@@ -206,6 +237,7 @@ static void take_event(struct sctp_transport *t, const union sctp_notification *
 			take_change(t, n->sn_assoc_change.sac_state);
 		break;
 	case SCTP_SHUTDOWN_EVENT:
+		prove(t); /* no abort, then */
 		t->peer_ended = true;
 		if (t->link.state == LINK_UP) {
 			t->link.state = LINK_ENDING;
@@ -318,13 +350,21 @@ static void abort_it(struct sctp_transport *t, const char *why)
 		link_broken(&t->link, why, 0);
 }
 
-/* Once all is acknowledged the collector holds what is missing of its window; marks come behind all else. */
+/* Once all is acknowledged the collector holds what is missing of its window; marks come behind all else, and
+ * one that is sent when all seems read proves it. */
 static bool all_is_read(struct sctp_transport *t)
 {
 	const struct link *l = &t->link;
+	const int64_t now = mono_now().ns;
 
 	sctp_count(&t->link);
 	if (l->delivery.confirmed != l->delivery.taken || t->largest_window - l->window > t->marks)
+		return false;
+	if (!t->whole.at) {
+		t->whole = (struct look){.read = l->delivery.taken, .behind = l->delivery.taken, .at = now};
+		t->mark_at = now;
+	}
+	if (l->question && l->delivery.confirmed == t->whole.behind && now - t->whole.at < PROOF_NS)
 		return false;
 	t->read = l->delivery.taken;
 	return true;

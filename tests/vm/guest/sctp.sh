@@ -31,13 +31,19 @@ sctp_counter() { # NAME: of a's kernel
 stored() { # FIELD: n, d
 	sed -n 's/.*"'"$1"'":\([0-9]*\).*/\1/p' /tmp/answer | tail -n 1
 }
-kill_often() { # spread over the messages that are still to come
+# Spread over the messages that are still to come. Every second one stands still before it is killed, so that its kernel
+# has much to throw away.
+kill_often() {
 	local left=$kills goal done=0 got
 	while [ "$left" -gt 0 ]; do
 		goal=$(((records * 65 / message - done) / (left + 1)))
 		[ "$goal" -gt 0 ] || goal=1
 		while [ -d "/proc/$probe" ] && got=$(messages || echo 0) && [ "$got" -lt "$goal" ]; do usleep 5000; done
 		[ -d "/proc/$probe" ] || break
+		[ $(((kills - left) % 2)) = 1 ] || {
+			kill -STOP "$collector"
+			usleep 300000
+		}
 		kill -KILL "$collector"
 		wait "$collector"
 		done=$((done + got))
