@@ -41,9 +41,10 @@ enum {
 
 static const struct command_option options[] = {
 	[OPT_PROFILE] = {'p', "profile", "FILE", "take the object Tls from this profile"},
-	[OPT_LISTEN] = {'l', "listen", "LISTEN",
-			"receive on Udp/HOST[:PORT], Tcp/…, Sctp/…, Tls/… or Dtls/…; may be repeated "
-			"(default Udp and Tcp, every address, port 4739)"},
+	[OPT_LISTEN] =
+		{'l', "listen", "LISTEN",
+		 "receive on Udp/HOST[:PORT], Tcp/…, Sctp/…, Tls/…, Dtls/… or DtlsSctp/…; may be repeated "
+		 "(default Udp and Tcp, every address, port 4739)"},
 	[OPT_STORE] = {'s', "store", "STORE",
 		       "keep what is received in this folder (default: nothing is kept)"},
 	[OPT_HTTP] = {0, "http", "ADDR:PORT",
@@ -73,7 +74,7 @@ static const struct command_option options[] = {
 		{0, "ignore-port", NULL,
 		 "the exporter's UDP port is no part of its session (templates and data from two ports)"},
 	[OPT_TLS_CERTIFICATE] = {0, "tls-certificate", "FILE",
-				 "certificate shown to exporters over Tls and Dtls (PEM)"},
+				 "certificate shown to exporters over Tls, Dtls and DtlsSctp (PEM)"},
 	[OPT_TLS_KEY] = {0, "tls-key", "FILE", "its private key (PEM)"},
 	[OPT_TLS_CA] = {0, "tls-ca", "FILE", "who may have signed the certificates of exporters (PEM)"},
 	[OPT_TLS_ALLOW] = {0, "tls-allow", "NAME",
@@ -93,14 +94,14 @@ struct collect {
 	struct logger log;
 };
 
-static const char allowed[] = "allowed: Udp/HOST[:PORT], Tcp/…, Sctp/…, Tls/…, Dtls/…";
+static const char allowed[] = "allowed: Udp/HOST[:PORT], Tcp/…, Sctp/…, Tls/…, Dtls/…, DtlsSctp/…";
 
 /* A LISTEN as people write it; a star as host is every address of both families. */
 static enum status add_listen(struct collect *c, const char *text, struct error *err)
 {
 	struct receiver_options *r = &c->options.receiver;
 	const char *slash = strchr(text, '/');
-	char scheme[8], as_udp[300];
+	char scheme[16], as_udp[300];
 	struct endpoint endpoint;
 
 	if (r->listens == RECEIVER_LISTENS)

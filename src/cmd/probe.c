@@ -27,9 +27,10 @@ static const struct command_option options[] = {
 	[OPT_PROFILE] = {'p', "profile", "PROFILE", "read settings from this file (default: none)"},
 	[OPT_INTERFACE] = {'i', "interface", "IFACE",
 			   "observe this interface; may be repeated (default: every overlay interface)"},
-	[OPT_COLLECTOR] = {'c', "collector", "COLLECTOR",
-			   "export to Udp/HOST[:PORT], Tcp/…, Sctp/…, Tls/…, Dtls/… or File/PATH; may be "
-			   "repeated; replaces the profile's list"},
+	[OPT_COLLECTOR] =
+		{'c', "collector", "COLLECTOR",
+		 "export to Udp/HOST[:PORT], Tcp/…, Sctp/…, Tls/…, Dtls/…, DtlsSctp/… or File/PATH; may be "
+		 "repeated; replaces the profile's list"},
 	[OPT_READ] = {'r', "read", "FILE",
 		      "meter this pcap or pcapng file instead of interfaces; - is standard input"},
 	[OPT_WRITE] = {'w', "write", "FILE",

@@ -49,6 +49,7 @@ enum journal_transport {
 	JOURNAL_TLS = 4,
 	JOURNAL_DTLS = 5,
 	JOURNAL_FILE = 6,
+	JOURNAL_DTLS_SCTP = 7,
 };
 
 /* The Transport Session that a message came by. Over UDP the addresses and ports are the session and `number`

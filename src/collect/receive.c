@@ -22,8 +22,9 @@ enum {
 	HANDSHAKES_PER_SOURCE_DEFAULT = 32,
 };
 
-const struct listener_type *const listeners[] = {&udp_listener,  &tcp_listener,  &tls_listener,
-						 &dtls_listener, &sctp_listener, NULL};
+const struct listener_type *const listeners[] = {
+	&udp_listener,  &tcp_listener,       &tls_listener, &dtls_listener,
+	&sctp_listener, &dtls_sctp_listener, NULL};
 
 const char *const listener_counter_names[LISTENER_COUNTERS] = {
 	[RECEIVED_MESSAGES] = "received messages",

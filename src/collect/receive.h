@@ -18,7 +18,7 @@ enum { RECEIVER_LISTENS = 16 };
 struct listener_type;
 extern const struct listener_type *const listeners[]; /* NULL at the end */
 
-/* "Udp", "Tcp", "Tls", "Dtls", "Sctp"; without case. NULL: not one of ours. */
+/* "Udp", "Tcp", "Tls", "Dtls", "Sctp", "DtlsSctp"; without case. NULL: not one of ours. */
 const struct listener_type *listener_find(const char *scheme);
 const char *listener_scheme(const struct listener_type *type);
 uint16_t listener_default_port(const struct listener_type *type);
@@ -40,8 +40,8 @@ struct receiver_options {
 	int64_t idle_ns;              /* a connection without a word is closed; 0 = 1 h */
 	int64_t first_message_ns;     /* without its first whole message; 0 = 30 s */
 	int64_t half_message_ns;      /* from the first octet of a message to its last; 0 = 30 s */
-	/* Tls and Dtls (RFC 7011 11): our certificate, who may have signed those of exporters, and which
-	 * names are let in (none: every one that was signed). Borrowed. */
+	/* Tls, Dtls and DtlsSctp (RFC 7011 11): our certificate, who may have signed those of exporters, and
+	 * which names are let in (none: every one that was signed). Borrowed. */
 	const struct tls_options *tls;
 	bool tls_anonymous;  /* an exporter may show no certificate; one that it shows must be good */
 	uint32_t handshakes; /* half open at a time, per worker and listener; 0 = 256 */
@@ -73,7 +73,7 @@ enum listener_counter {
 	ENDED_NOT_STORED, /* messages of it could not be: its templates have to come anew */
 	ENDED_BY_STOP,
 	CUT_SHORT, /* connections that ended, however, inside a message */
-	/* Handshakes of Tls and Dtls that came to nothing. */
+	/* Handshakes of Tls, Dtls and DtlsSctp that came to nothing. */
 	HANDSHAKES_NO_CERTIFICATE,
 	HANDSHAKES_UNTRUSTED, /* signed by nobody that we trust */
 	HANDSHAKES_WRONG_NAME,

@@ -2,8 +2,7 @@
  * of SCTP's is an IPFIX Message; one that comes in parts is put together by the framing that TCP has too.
  * Messages of all streams are taken as they come; the journal does not keep which stream that was.
  *
- * One socket, the first worker's: associations are few. There is no DTLS over SCTP: OpenSSL is built without.
- */
+ * One socket, the first worker's: associations are few. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include <linux/sctp.h>
 
 #include "collect/connection.h"
+#include "collect/receive_sctp.h"
 
 enum {
 	STREAMS = 64,
@@ -64,9 +64,9 @@ static void sctp_done(struct connection *c)
 /* An exporter must not take for read what was not: each packet is answered at once and not after a while,
  * before anybody can read what is in it; and an association whose collector dies is aborted, also when its
  * queue is empty, for a kernel that shuts it down in order acknowledges what comes and throws it away. */
-static void sctp_prepare(int fd)
+void sctp_prepare_listener(int fd, uint16_t most)
 {
-	const struct sctp_initmsg streams = {.sinit_num_ostreams = 1, .sinit_max_instreams = STREAMS};
+	const struct sctp_initmsg streams = {.sinit_num_ostreams = 1, .sinit_max_instreams = most};
 	const struct sctp_sack_info at_once = {.sack_assoc_id = SCTP_FUTURE_ASSOC, .sack_freq = 1};
 	const struct linger none = {.l_onoff = 1};
 	const int buffer = BUFFER;
@@ -75,6 +75,11 @@ static void sctp_prepare(int fd)
 	setsockopt(fd, IPPROTO_SCTP, SCTP_DELAYED_SACK, &at_once, sizeof at_once);
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
+}
+
+static void sctp_prepare(int fd)
+{
+	sctp_prepare_listener(fd, STREAMS);
 }
 
 static void sctp_leave(struct connection *c)

@@ -1,5 +1,5 @@
-/* receive_trust.h: what the listeners of Tls and Dtls share: the server's side of secure.h, and how a
- * handshake that came to nothing is counted and told. */
+/* receive_trust.h: what the listeners of Tls, Dtls and DtlsSctp share: the server's side of secure.h, and how
+ * a handshake that came to nothing is counted and told. */
 #pragma once
 
 #include "collect/receive_worker.h"

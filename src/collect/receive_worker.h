@@ -127,4 +127,5 @@ enum status datagram_open(struct listener *l, const struct sockaddr_storage *add
 void datagram_enlarge_buffer(struct listener *l);
 void datagram_count_drops(struct listener *l, uint32_t *told);
 
-extern const struct listener_type udp_listener, tcp_listener, tls_listener, dtls_listener, sctp_listener;
+extern const struct listener_type udp_listener, tcp_listener, tls_listener, dtls_listener, sctp_listener,
+	dtls_sctp_listener;

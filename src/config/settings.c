@@ -499,12 +499,13 @@ static enum status check_collectors(const struct profile *p)
 				    "%s.IpFixCollectors[%u]: %.80s seen, but no %s; Tls.Certificate, Tls.Key "
 				    "and Tls.Ca expected with it",
 				    section, i, name, tls_missing(&e->tls));
-		if (type == &dtls_transport && e->tls.minimum == TLS_AT_LEAST_1_3)
+		if ((type == &dtls_transport || type == &dtls_sctp_transport) &&
+		    e->tls.minimum == TLS_AT_LEAST_1_3)
 			return fail(
 				p, *at - 1,
 				"%s.IpFixCollectors[%u]: %.80s seen with Tls.MinimumVersion \"1.3\"; \"1.2\" "
-				"allowed for Dtls",
-				section, i, name);
+				"allowed for %s",
+				section, i, name, type->scheme);
 	}
 	return OK;
 }

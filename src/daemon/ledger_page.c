@@ -42,8 +42,8 @@ struct ledger_page {
 };
 
 static const char *const transport_names[] = {
-	[INPUT_UDP] = "udp", [INPUT_TCP] = "tcp",   [INPUT_SCTP] = "sctp",
-	[INPUT_TLS] = "tls", [INPUT_DTLS] = "dtls", [INPUT_FILE] = "file"};
+	[INPUT_UDP] = "udp",   [INPUT_TCP] = "tcp",   [INPUT_SCTP] = "sctp",          [INPUT_TLS] = "tls",
+	[INPUT_DTLS] = "dtls", [INPUT_FILE] = "file", [INPUT_DTLS_SCTP] = "dtls-sctp"};
 
 /* Counters that the log tells of, by the beginning of their names: losses, and what an exporter does wrong …
  */
@@ -155,7 +155,7 @@ static bool is_told_of(const char *name, const char *transport)
 		return true;
 	return transport && is_among(told_of_streams, name, true) &&
 	       (transport == transport_names[INPUT_TCP] || transport == transport_names[INPUT_SCTP] ||
-		transport == transport_names[INPUT_TLS]);
+		transport == transport_names[INPUT_TLS] || transport == transport_names[INPUT_DTLS_SCTP]);
 }
 
 static void visit(void *arg, const struct peer *peer, const struct origin *origin, const char *name,

@@ -36,6 +36,7 @@ enum input_transport {
 	INPUT_TLS = 4,
 	INPUT_DTLS = 5,
 	INPUT_FILE = 6,
+	INPUT_DTLS_SCTP = 7,
 };
 
 struct input_message {

@@ -6,7 +6,8 @@
 #include "collect/journal_reader.h"
 
 _Static_assert((int)INPUT_WORKERS_MAX == (int)JOURNAL_WORKERS, "one position for each worker");
-_Static_assert((int)INPUT_UDP == (int)JOURNAL_UDP && (int)INPUT_FILE == (int)JOURNAL_FILE,
+_Static_assert((int)INPUT_UDP == (int)JOURNAL_UDP && (int)INPUT_FILE == (int)JOURNAL_FILE &&
+		       (int)INPUT_DTLS_SCTP == (int)JOURNAL_DTLS_SCTP,
 	       "transports have the journal's numbers");
 
 struct journal_source {

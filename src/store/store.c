@@ -269,7 +269,8 @@ static void sum_up_counter(void *arg, const struct peer *peer, const struct orig
 static void append_counter(void *arg, const struct peer *peer, const struct origin *origin, const char *name,
 			   uint64_t count)
 {
-	static const char *const transports[] = {"", "udp", "tcp", "sctp", "tls", "dtls", "file"};
+	static const char *const transports[] = {"",    "udp",  "tcp",  "sctp",
+						 "tls", "dtls", "file", "dtls-sctp"};
 	struct ledger_table *t = arg;
 	duckdb_appender a = t->appender;
 	bool good = true;
@@ -283,7 +284,9 @@ static void append_counter(void *arg, const struct peer *peer, const struct orig
 		good &= any ? duckdb_append_varchar(a, any->address) == DuckDBSuccess
 			    : duckdb_append_null(a) == DuckDBSuccess;
 		good &= duckdb_append_uint16(a, peer->key.port) == DuckDBSuccess;
-		good &= duckdb_append_varchar(a, transport < 7 ? transports[transport] : "") == DuckDBSuccess;
+		good &= duckdb_append_varchar(a, transport < sizeof transports / sizeof *transports
+							 ? transports[transport]
+							 : "") == DuckDBSuccess;
 		good &= duckdb_append_uint64(a, peer->key.number) == DuckDBSuccess;
 	} else {
 		for (unsigned i = 0; i < 4; i++)

@@ -8,15 +8,11 @@
 
 enum { HOST_NAME_MAX_LENGTH = 253, LABEL_MAX = 63 };
 
-const struct transport_type *const transports[] = {&udp_transport,
-						   &tcp_transport,
-						   &sctp_transport,
-						   &tls_transport,
-						   &dtls_transport,
-						   &file_transport,
-						   NULL};
+const struct transport_type *const transports[] = {
+	&udp_transport,  &tcp_transport,       &sctp_transport, &tls_transport,
+	&dtls_transport, &dtls_sctp_transport, &file_transport, NULL};
 
-static const char allowed[] = "allowed: Udp/HOST[:PORT], Tcp/…, Sctp/…, Tls/…, Dtls/…, File/PATH";
+static const char allowed[] = "allowed: Udp/HOST[:PORT], Tcp/…, Sctp/…, Tls/…, Dtls/…, DtlsSctp/…, File/PATH";
 
 static bool is_file(const struct transport_type *type)
 {

@@ -29,8 +29,11 @@
 #include <linux/sctp.h>
 #include <linux/sock_diag.h>
 
+#include "base/cleanup.h"
 #include "base/time.h"
 #include "transport/link.h"
+#include "transport/sctp.h"
+#include "transport/sctp_auth.h"
 
 #define MARK_EVERY_NS (100 * NS_PER_MS)
 #define PROOF_NS      (3 * NS_PER_S) /* an abort that follows the last window is here by then */
@@ -54,6 +57,9 @@ struct look {
 
 struct sctp_transport {
 	struct link link;
+	bool stacked; /* what the collector says is for the transport above */
+	bool inside;  /* the rest of a message or an event that was longer than the buffer */
+	size_t (*last_word)(void *, uint8_t *, size_t); /* of struct transport_options */
 	bool lost_all;         /* COMM_LOST: what fails from here on is not given up but sent again */
 	bool over;             /* … or SHUTDOWN is complete: no event follows those that wait */
 	bool peer_ended;       /* SHUTDOWN came: what is acknowledged from here on may be thrown away */
@@ -99,6 +105,12 @@ static bool prepare(int fd)
 	setsockopt(fd, IPPROTO_SCTP, SCTP_NODELAY, &yes, sizeof yes);
 	return want_event(fd, SCTP_ASSOC_CHANGE) && want_event(fd, SCTP_SHUTDOWN_EVENT) &&
 	       want_event(fd, SCTP_SEND_FAILED_EVENT);
+}
+
+/* For a transport above that needs authenticated chunks. The event is to have service called. */
+static bool prepare_secured(int fd)
+{
+	return sctp_auth_prepare(fd) && sctp_want_dry_event(fd) && prepare(fd);
 }
 
 /* Octets of the window that the peer's kernel holds; a chunk more may have come when there was no room. */
@@ -182,7 +194,7 @@ static void sctp_begin(struct link *l)
 {
 	struct sctp_transport *t = of_link(l);
 
-	t->lost_all = t->over = t->peer_ended = false;
+	t->lost_all = t->over = t->peer_ended = t->inside = false;
 	t->read = t->first_failed = 0;
 	t->look = t->whole = (struct look){0};
 	t->sent_again = t->heard = 0;
@@ -192,16 +204,12 @@ static void sctp_begin(struct link *l)
 	sctp_count(l); /* the whole window */
 }
 
-static const struct link_kind association = {
-	.protocol = IPPROTO_SCTP,
-	.name = "association",
-	.is_up = "associated",
-	.prepare = prepare,
-	.begin = sctp_begin,
-	.count = sctp_count,
-	.is_read = sctp_is_read,
-	.unread = sctp_unread,
-};
+#define ASSOCIATION(how)                                                                                     \
+	{                                                                                                    \
+		.protocol = IPPROTO_SCTP, .name = "association", .is_up = "associated", .prepare = how,      \
+		.begin = sctp_begin, .count = sctp_count, .is_read = sctp_is_read, .unread = sctp_unread,    \
+	}
+static const struct link_kind association = ASSOCIATION(prepare), secured = ASSOCIATION(prepare_secured);
 
 /* Marks are longer than what the kernel keeps of them: the nearest one at or below the last. */
 static uint64_t number_of(const struct sctp_transport *t, uint32_t context)
@@ -227,14 +235,17 @@ static void take_change(struct sctp_transport *t, uint16_t state)
 	t->over |= state == SCTP_COMM_LOST || state == SCTP_SHUTDOWN_COMP;
 }
 
-static void take_event(struct sctp_transport *t, const union sctp_notification *n, size_t length)
+static void take_event(struct sctp_transport *t, const void *octets, size_t length)
 {
-	if (length < sizeof n->sn_header)
+	union sctp_notification n;
+
+	memcpy(&n, octets, length < sizeof n ? length : sizeof n);
+	if (length < sizeof n.sn_header)
 		return;
-	switch (n->sn_header.sn_type) {
+	switch (n.sn_header.sn_type) {
 	case SCTP_ASSOC_CHANGE:
 		if (length >= offsetof(struct sctp_assoc_change, sac_error))
-			take_change(t, n->sn_assoc_change.sac_state);
+			take_change(t, n.sn_assoc_change.sac_state);
 		break;
 	case SCTP_SHUTDOWN_EVENT:
 		prove(t); /* no abort, then */
@@ -245,8 +256,8 @@ static void take_event(struct sctp_transport *t, const union sctp_notification *
 		}
 		break;
 	case SCTP_SEND_FAILED_EVENT:
-		if (length >= sizeof n->sn_send_failed_event)
-			take_failed(t, number_of(t, n->sn_send_failed_event.ssfe_info.snd_context));
+		if (length >= sizeof n.sn_send_failed_event)
+			take_failed(t, number_of(t, n.sn_send_failed_event.ssfe_info.snd_context));
 		break;
 	default: break;
 	}
@@ -268,35 +279,48 @@ static void conclude(struct sctp_transport *t, int number)
 			    number);
 }
 
-/* What the kernel has to tell; data of a collector is thrown away. */
-static void read_events(struct sctp_transport *t)
+/* The next message of the collector's; events are taken in on the way to it. One that is cut, by the kernel
+ * or because it is longer than `size`, is left out: there is nothing of that length to be said. AGAIN: none
+ * now. END: the association ends, or is no more. */
+static enum status read_message(struct sctp_transport *t, void *out, size_t size, size_t *length)
 {
-	union {
-		union sctp_notification event;
-		uint8_t octets[EVENT_OCTETS];
-	} buffer;
-	bool inside = false; /* the rest of an event that was longer than the buffer */
-
 	for (int i = 0; i < EVENTS_READ; i++) {
-		struct iovec v = {.iov_base = &buffer, .iov_len = sizeof buffer};
+		struct iovec v = {.iov_base = out, .iov_len = size};
 		struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1};
 		const ssize_t n = recvmsg(t->link.fd, &m, MSG_DONTWAIT);
+		const bool first = !t->inside, last = m.msg_flags & MSG_EOR;
 
 		if (n <= 0) {
 			const bool none = n < 0 && (errno == EAGAIN || errno == EINTR);
 
 			if (t->over || !(none || t->peer_ended))
 				conclude(t, n < 0 && !none ? errno : 0);
-			return;
+			break;
 		}
-		if (m.msg_flags & MSG_NOTIFICATION && !inside)
-			take_event(t, &buffer.event, (size_t)n);
-		inside = !(m.msg_flags & MSG_EOR);
+		t->inside = !last;
+		if (first && m.msg_flags & MSG_NOTIFICATION) {
+			take_event(t, out, (size_t)n);
+		} else if (first && last) {
+			*length = (size_t)n;
+			return OK;
+		}
+	}
+	return t->link.state == LINK_UP ? AGAIN : END;
+}
+
+/* What the kernel has to tell; data of a collector is thrown away. */
+static void read_events(struct sctp_transport *t)
+{
+	uint8_t ignored[EVENT_OCTETS];
+	size_t length;
+
+	for (int i = 0; i < EVENTS_READ && t->link.state >= LINK_UP; i++) {
+		if (read_message(t, ignored, sizeof ignored, &length) != OK)
+			return;
 	}
 }
 
-/* Only Data Sets: what is older than its lifetime may be given up. */
-static bool is_data(struct span message)
+bool sctp_is_data(struct span message)
 {
 	size_t at = 16;
 
@@ -319,7 +343,8 @@ static void add_control(struct msghdr *m, struct cmsghdr *c, int type, const voi
 	m->msg_controllen += CMSG_SPACE(length);
 }
 
-static ssize_t send_message(const struct sctp_transport *t, struct span message, uint16_t flags)
+static ssize_t send_message(const struct sctp_transport *t, struct span message, uint16_t flags,
+			    bool expendable)
 {
 	union {
 		struct cmsghdr align;
@@ -335,7 +360,7 @@ static ssize_t send_message(const struct sctp_transport *t, struct span message,
 	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = &control};
 
 	add_control(&m, &control.align, SCTP_SNDINFO, &info, sizeof info);
-	if (t->lifetime_ms && is_data(message))
+	if (t->lifetime_ms && expendable)
 		add_control(&m, (struct cmsghdr *)(void *)(control.octets + CMSG_SPACE(sizeof info)),
 			    SCTP_PRINFO, &partial, sizeof partial);
 	return sendmsg(t->link.fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -344,7 +369,7 @@ static ssize_t send_message(const struct sctp_transport *t, struct span message,
 /* It is waited for no longer: end it at once, and learn what was not acknowledged. */
 static void abort_it(struct sctp_transport *t, const char *why)
 {
-	(void)send_message(t, span_of(NULL, 0), SCTP_ABORT);
+	(void)send_message(t, span_of(NULL, 0), SCTP_ABORT, false);
 	read_events(t);
 	if (t->link.state >= LINK_UP)
 		link_broken(&t->link, why, 0);
@@ -379,10 +404,22 @@ static void send_mark(struct sctp_transport *t)
 		return;
 	t->mark_at = now + MARK_EVERY_NS;
 	const size_t length = link_question(&t->link, mark, sizeof mark);
-	if (!length || send_message(t, span_of(mark, length), 0) < 0)
+	if (!length || send_message(t, span_of(mark, length), 0, false) < 0)
 		return;
 	t->marks += length;
 	t->link.delivery.taken += length;
+}
+
+/* It is of no matter to anybody whether that is read. */
+static void say_last_word(struct sctp_transport *t)
+{
+	uint8_t word[MARK_MAX];
+	const size_t length = t->last_word ? t->last_word(t->link.question_arg, word, sizeof word) : 0;
+
+	if (!length || send_message(t, span_of(word, length), 0, false) < 0)
+		return;
+	t->link.delivery.taken += length;
+	t->read += length;
 }
 
 static void serve_finish(struct sctp_transport *t)
@@ -390,6 +427,7 @@ static void serve_finish(struct sctp_transport *t)
 	if (t->link.state >= LINK_UP)
 		read_events(t);
 	if (t->link.state == LINK_UP && all_is_read(t)) {
+		say_last_word(t);
 		shutdown(t->link.fd, SHUT_WR);
 		t->link.state = LINK_ENDING;
 		t->link.until = mono_now().ns + t->link.patience;
@@ -410,7 +448,7 @@ static void sctp_service(struct transport *transport)
 		return;
 	}
 	link_connect(&t->link);
-	if (t->link.state >= LINK_UP)
+	if (t->link.state == LINK_ENDING || (t->link.state == LINK_UP && !t->stacked))
 		read_events(t);
 	if (t->link.state == LINK_ENDING && mono_now().ns >= t->link.until)
 		abort_it(t, "the collector closed it");
@@ -419,7 +457,7 @@ static void sctp_service(struct transport *transport)
 static enum status sctp_open(struct transport **out, const struct endpoint *to,
 			     const struct transport_options *options, struct error *err)
 {
-	const int probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_SCTP);
+	auto_fd probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, IPPROTO_SCTP);
 	const int64_t lifetime_ms = options->lifetime_ns / NS_PER_MS;
 	struct sctp_transport *t;
 
@@ -429,12 +467,16 @@ static enum status sctp_open(struct transport **out, const struct endpoint *to,
 			"this kernel has no SCTP; load its module (modprobe sctp), or use Tcp or Tls");
 	if (probe < 0)
 		return error_errno(err, "cannot make an SCTP socket");
-	close(probe);
+	if (options->stacked && !sctp_auth_prepare(probe))
+		return error_set(err, ERR_UNSUPPORTED,
+				 "this kernel does not authenticate chunks of SCTP (RFC 4895); use Tls");
 	t = calloc(1, sizeof *t);
 	if (!t)
 		return error_set(err, ERR_MEMORY, "%s/%s: out of memory", to->type->scheme, to->host);
 	t->lifetime_ms = lifetime_ms < UINT32_MAX ? (uint32_t)lifetime_ms : UINT32_MAX;
-	link_init(&t->link, &sctp_transport, &association, to, options);
+	t->stacked = options->stacked;
+	t->last_word = options->last_word;
+	link_init(&t->link, &sctp_transport, t->stacked ? &secured : &association, to, options);
 	*out = &t->link.transport;
 	return OK;
 }
@@ -446,13 +488,14 @@ static size_t sctp_message_limit(struct transport *transport)
 	return t->link.max_message ? t->link.max_message : MESSAGE_USUAL;
 }
 
-static enum status sctp_send(struct transport *transport, struct span message, struct error *err)
+enum status sctp_send_wrapped(struct transport *transport, struct span message, bool expendable,
+			      struct error *err)
 {
 	struct sctp_transport *t = self(transport);
 
 	if (t->link.state != LINK_UP || t->link.finishing)
 		return link_not_now(&t->link, "no association", err);
-	if (send_message(t, message, 0) >= 0) {
+	if (send_message(t, message, 0, expendable) >= 0) {
 		t->link.delivery.taken += message.length;
 		return OK;
 	}
@@ -461,6 +504,35 @@ static enum status sctp_send(struct transport *transport, struct span message, s
 				 t->link.dial.scheme, t->link.dial.host, message.length);
 	/* An association that is gone is taken in by service, with what it hands back. */
 	return link_not_now(&t->link, strerror(errno), err);
+}
+
+static enum status sctp_send(struct transport *transport, struct span message, struct error *err)
+{
+	return sctp_send_wrapped(transport, message, sctp_is_data(message), err);
+}
+
+static enum status sctp_receive(struct transport *transport, void *out, size_t size, size_t *length)
+{
+	struct sctp_transport *t = self(transport);
+
+	return t->link.state == LINK_UP ? read_message(t, out, size, length) : END;
+}
+
+/* In order: what was taken goes out first, an alert that says why among it. */
+static void sctp_disconnect(struct transport *transport)
+{
+	struct sctp_transport *t = self(transport);
+
+	if (t->link.state < LINK_UP) {
+		link_let_go(&t->link);
+		return;
+	}
+	t->link.quiet = true;
+	if (t->link.state == LINK_ENDING)
+		return;
+	shutdown(t->link.fd, SHUT_WR);
+	t->link.state = LINK_ENDING;
+	t->link.until = mono_now().ns + LINK_ENDING_NS;
 }
 
 static struct delivery sctp_delivery(struct transport *transport)
@@ -483,6 +555,7 @@ static enum transport_state sctp_state(const struct transport *transport)
 
 static void sctp_finish(struct transport *transport, int64_t patience_ns)
 {
+	self(transport)->stacked = false; /* what the collector still says is of no interest */
 	(void)link_finish(&self(transport)->link, patience_ns);
 }
 
@@ -496,6 +569,8 @@ static void sctp_close(struct transport *transport)
 	link_fini(&t->link);
 	free(t);
 }
+
+static const struct lower sctp_lower = {.receive = sctp_receive, .disconnect = sctp_disconnect};
 
 const struct transport_type sctp_transport = {
 	.scheme = "Sctp",
@@ -513,4 +588,5 @@ const struct transport_type sctp_transport = {
 	.poll_fd = link_poll_fd,
 	.addresses = link_addresses,
 	.close = sctp_close,
+	.lower = &sctp_lower,
 };

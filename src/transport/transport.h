@@ -19,7 +19,8 @@ struct endpoint {
 
 enum { TLS_NAMES_MAX = 16, TLS_PATH_MAX = 256, TLS_NAME_MAX = 128 };
 
-/* What Tls and Dtls show to the collector and ask of it (RFC 7011 section 11). Empty text: not given. */
+/* What Tls, Dtls and DtlsSctp show to the collector and ask of it (RFC 7011 section 11). Empty text: not
+ * given. */
 struct tls_options {
 	char certificate[TLS_PATH_MAX]; /* PEM: ours, then intermediate ones */
 	char key[TLS_PATH_MAX];         /* PEM */
@@ -32,7 +33,7 @@ struct tls_options {
 
 enum tls_minimum { TLS_AT_LEAST_1_2, TLS_AT_LEAST_1_3 };
 
-/* The property without which there is no Tls or Dtls: "Tls.Key"; NULL: all are there. */
+/* The property without which there is none of them: "Tls.Key"; NULL: all are there. */
 const char *tls_missing(const struct tls_options *options);
 
 /* true: the key file cannot be looked at, or everybody may read it; the text says so. */
@@ -51,6 +52,10 @@ struct transport_options {
 	 * SCTP association. delivery().unread counts by that. NULL: it is not known there. */
 	size_t (*question)(void *arg, uint8_t *out, size_t size);
 	void *question_arg;
+
+	/* Write what is to go last of all, once the collector has read everything, and answer its length; 0:
+	 * nothing (RFC 6083 4.9). Of a transport above, with the same argument; NULL: nothing. */
+	size_t (*last_word)(void *arg, uint8_t *out, size_t size);
 };
 
 /* How far messages came, counted on a scale of the transport's own that begins anew with each generation.
@@ -152,7 +157,7 @@ struct transport {
 };
 
 extern const struct transport_type udp_transport, tcp_transport, sctp_transport, tls_transport,
-	dtls_transport, file_transport;
+	dtls_transport, dtls_sctp_transport, file_transport;
 extern const struct transport_type *const transports[]; /* NULL at the end */
 
 /* Parse SCHEME/HOST:PORT. ERR_USAGE names what was seen and what is allowed. */

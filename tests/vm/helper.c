@@ -1,23 +1,35 @@
 /* helper: what a shell cannot do, for the scripts that run inside a virtual machine (guest/). One job a call:
  *   exit STATUS                              end the machine through isa-debug-exit (the device of run.py)
- *   udp-send HOST PORT COUNT SIZE [SEGMENT]  COUNT datagrams, or super-packets that are cut into SEGMENT
- * octets each tcp-send HOST PORT OCTETS                a connection, all octets, to its orderly end sctp-send
- * HOST PORT COUNT SIZE           an association, COUNT messages udp-sink PORT FILE, sctp-sink PORT FILE write
- * what comes, message behind message, until SIGTERM tcp-sink PORT                            one connection
- * to its end; prints "octets N" A sink prints "ready" once it can be sent to. Addresses are numbers, IPv4 or
- * IPv6. */
+ *   udp-send HOST PORT COUNT SIZE [SEGMENT]  COUNT datagrams, or super-packets cut into SEGMENT octets each
+ *   tcp-send HOST PORT OCTETS                a connection, all octets, to its orderly end
+ *   sctp-send HOST PORT COUNT SIZE           an association, COUNT messages
+ *   udp-sink PORT FILE, sctp-sink PORT FILE  write what comes, message behind message, until SIGTERM
+ *   tcp-sink PORT                            one connection to its end; prints "octets N"
+ *   sctp-watch IFACE                         the chunks of SCTP that pass there, until SIGTERM; prints counts
+ *   capture FILE COUNT [WHILE]               a capture file of COUNT packets, each a flow of its own; slowly,
+ * as long as there is a file WHILE
+ *
+ * A sink prints "ready" once it can be sent to, as does a watch. Addresses are numbers, IPv4 or IPv6. */
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/io.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
@@ -180,6 +192,104 @@ static void sctp_sink(char **argument)
 	sink(argument, SOCK_STREAM, IPPROTO_SCTP);
 }
 
+/* Of all associations together, both ways. */
+struct chunks {
+	unsigned long data, bare, unordered, other_stream; /* DATA; bare: without AUTH in front */
+	unsigned long first_key, later_key,
+		open_records;            /* open: DTLS's application data under the first key */
+	unsigned long skips, bare_skips; /* FORWARD-TSN */
+};
+
+enum { CHUNK_DATA = 0, CHUNK_AUTH = 15, CHUNK_SKIP = 192, NO_KEY = -1 };
+
+static void count_data(struct chunks *c, const uint8_t *at, size_t length, int key)
+{
+	const bool begins = at[1] & 2;
+
+	c->data++;
+	c->bare += key == NO_KEY;
+	c->first_key += key == 0;
+	c->later_key += key > 0;
+	c->unordered += (at[1] & 4) != 0;
+	c->other_stream += (at[8] | at[9]) != 0;
+	c->open_records += begins && length > 16 && at[16] == 23 && key == 0;
+}
+
+/* One packet from its IPv4 header on. */
+static void count_chunks(struct chunks *c, const uint8_t *packet, size_t length)
+{
+	size_t at = length < 20 || packet[0] >> 4 != 4 || packet[9] != IPPROTO_SCTP
+			    ? length
+			    : (packet[0] & 15U) * 4 + 12;
+	int key = NO_KEY;
+
+	while (at + 16 <= length) {
+		const uint8_t *chunk = packet + at;
+		const size_t octets = (size_t)chunk[2] << 8 | chunk[3];
+
+		if (octets < 4)
+			break;
+		if (chunk[0] == CHUNK_AUTH)
+			key = chunk[4] << 8 | chunk[5];
+		else if (chunk[0] == CHUNK_DATA)
+			count_data(c, chunk, octets, key);
+		c->skips += chunk[0] == CHUNK_SKIP;
+		c->bare_skips += chunk[0] == CHUNK_SKIP && key == NO_KEY;
+		at += (octets + 3) / 4 * 4;
+	}
+}
+
+static int watched(const char *interface)
+{
+	const struct sockaddr_ll at = {.sll_family = AF_PACKET,
+				       .sll_protocol = htons(ETH_P_ALL),
+				       .sll_ifindex = (int)if_nametoindex(interface)};
+	const int fd = socket(AF_PACKET, SOCK_DGRAM, 0), room = 64 << 20;
+
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room) != 0 ||
+	    bind(fd, (const struct sockaddr *)&at, sizeof at) != 0)
+		fail(interface);
+	return fd;
+}
+
+static void print_chunks(const struct chunks *c, int fd)
+{
+	struct tpacket_stats seen = {0};
+	socklen_t length = sizeof seen;
+
+	if (getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, &seen, &length) != 0)
+		fail("PACKET_STATISTICS");
+	printf("packets unseen %u\ndata %lu\ndata not authenticated %lu\ndata unordered %lu\n"
+	       "data on other streams %lu\ndata under the first key %lu\ndata under a later key %lu\n"
+	       "records under the first key %lu\nskips %lu\nskips not authenticated %lu\n",
+	       seen.tp_drops, c->data, c->bare, c->unordered, c->other_stream, c->first_key, c->later_key,
+	       c->open_records, c->skips, c->bare_skips);
+}
+
+static void sctp_watch(char **argument)
+{
+	static uint8_t packet[CHUNK];
+	struct chunks counted = {0};
+	sigset_t terminate;
+
+	sigemptyset(&terminate);
+	sigaddset(&terminate, SIGTERM);
+	sigprocmask(SIG_BLOCK, &terminate, NULL);
+	struct pollfd p[] = {{.fd = watched(argument[0]), .events = POLLIN},
+			     {.fd = signalfd(-1, &terminate, 0), .events = POLLIN}};
+	puts("ready");
+	fflush(stdout);
+	do {
+		ssize_t n;
+
+		if (poll(p, 2, -1) < 0)
+			fail("poll");
+		while ((n = recv(p[0].fd, packet, sizeof packet, MSG_DONTWAIT)) > 0)
+			count_chunks(&counted, packet, (size_t)n);
+	} while (!(p[1].revents & POLLIN));
+	print_chunks(&counted, p[0].fd);
+}
+
 /* A capture file of packets without data, each a flow of its own: 10.0.0.0 and what follows are the sources.
  */
 static void write_capture(char **argument)
@@ -199,6 +309,8 @@ static void write_capture(char **argument)
 		memcpy(packet + 12, &source, sizeof source);
 		if (fwrite(head, sizeof head, 1, out) != 1 || fwrite(packet, sizeof packet, 1, out) != 1)
 			fail(argument[0]);
+		if (argument[2] && access(argument[2], F_OK) == 0 && fflush(out) == 0)
+			usleep(20000);
 	}
 	if (fclose(out) != 0)
 		fail(argument[0]);
@@ -218,7 +330,7 @@ static const struct {
 } jobs[] = {
 	{"exit", 1, 1, end_machine},    {"udp-send", 4, 5, udp_send},     {"tcp-send", 3, 3, tcp_send},
 	{"sctp-send", 4, 4, sctp_send}, {"udp-sink", 2, 2, udp_sink},     {"sctp-sink", 2, 2, sctp_sink},
-	{"tcp-sink", 1, 1, tcp_sink},   {"capture", 2, 2, write_capture},
+	{"tcp-sink", 1, 1, tcp_sink},   {"capture", 2, 3, write_capture}, {"sctp-watch", 1, 1, sctp_watch},
 };
 
 int main(int argc, char **argv)

@@ -184,7 +184,21 @@ def add_modules(archive, folder):
     archive.file(f"{base}/modules.alias", "".join(kept).encode(), 0o644)
 
 
-def make_initramfs(path, modules, programs):
+def make_certificates(folder):
+    """For a collector at 192.0.2.2 and its probe, and one of a probe that nobody there trusts."""
+    sys.path.insert(0, str(HERE.parent / "e2e"))
+    import tls_lib  # noqa: PLC0415
+
+    for name, issuer, alternative in (
+        ("ca", None, None), ("otherca", None, None),
+        ("collector", "ca", "IP:192.0.2.2,DNS:flows.example"), ("probe", "ca", "DNS:probe.example"),
+        ("strange", "otherca", "DNS:probe.example"),
+    ):  # fmt: skip
+        tls_lib.certificate(folder, name, issuer, alternative)
+    return sorted(path for path in folder.iterdir() if path.suffix in (".pem", ".key"))
+
+
+def make_initramfs(path, modules, programs, certificates):
     with open(path, "wb") as out:
         archive = Initramfs(out)
         for name in ("proc", "sys", "dev", "run", "tmp", "root", "var/run"):
@@ -195,6 +209,8 @@ def make_initramfs(path, modules, programs):
         archive.file("init", (HERE / "guest" / "init").read_bytes())
         for script in sorted((HERE / "guest").glob("*.sh")):
             archive.file(f"test/{script.name}", script.read_bytes())
+        for certificate in certificates:
+            archive.file(f"certificates/{certificate.name}", certificate.read_bytes(), 0o600)
         add_modules(archive, modules)
         archive.end()
 
@@ -265,7 +281,7 @@ def judge(status, folder):
 
 def find_programs(script):
     programs = {"weir": os.environ["WEIR"], "observe_live": os.environ["OBSERVE_LIVE"], "helper": os.environ["VM_HELPER"]}
-    if script in ("collect", "sctp"):
+    if script in ("collect", "sctp", "dtls_sctp"):
         for module in ("weir-collect.so", "weir-query.so"):
             programs[module] = Path(os.environ["WEIR_COLLECT"]).parent / module
     if b"__asan_init" in Path(programs["weir"]).read_bytes():
@@ -290,7 +306,9 @@ def main(package, script):
     vmlinuz, modules = find_kernel(package)
     with tempfile.TemporaryDirectory(prefix="weir-vm-") as name:
         folder = Path(name)
-        make_initramfs(folder / "initramfs", modules, programs)
+        (folder / "certificates").mkdir()
+        certificates = make_certificates(folder / "certificates") if script == "dtls_sctp" else []
+        make_initramfs(folder / "initramfs", modules, programs, certificates)
         status = boot(vmlinuz, folder / "initramfs", script, folder)
         verdict = judge(status, folder)
     print(f"{modules.name}: {time.monotonic() - began:.1f} s")

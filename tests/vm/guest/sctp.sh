@@ -1,102 +1,16 @@
-# Many records from weir to the store of weir over the kernel's SCTP, each a flow of its own, so that the store shows
-# which are there and how often; first undisturbed, then with the collector killed and started again meanwhile: none is
-# there twice, and what is missing is counted as not sent.
+# Records over SCTP, undisturbed and with the collector killed (associations.sh); and what its chunks look like: all data
+# on stream 0 and in order, so that no record overtakes its template (RFC 7011 8.3).
 . /test/lib.sh
-records=${weir_records:-6000}
-kills=${weir_kills:-3}
-message=${weir_message:-1400} # octets; a record takes about 65
-[ -z "$weir_records" ] || PATIENCE=600
+scheme=Sctp
+. /test/associations.sh
 
-must "namespaces and veth" join
-must "the module of SCTP loads" modprobe sctp
-export LD_LIBRARY_PATH=/tools # the modules of collector and query lie there
-export TMPDIR=/tmp
-
-start_collector() {
-	in_background b /tmp/collect.out weir collect -q -l Sctp/192.0.2.2 -s /tmp/store --http 127.0.0.1:8080 2>>/tmp/collect.log
-	collector=$!
-	wait_for messages
-}
-messages() { # that it has received since it began
-	in_ns b wget -q -O - http://127.0.0.1:8080/metrics 2>/dev/null |
-		awk '/^weir_receiver_messages_total/ { n += $NF; seen = 1 } END { if (!seen) exit 1; printf "%d\n", n }'
-}
-seconds() { cut -d. -f1 /proc/uptime; }
-counted() { # NAME: of the probe's last line
-	sed -n 's/.*"collectors":\[{//; s/.*"'"$1"'":\([0-9]*\).*/\1/p' /tmp/probe.stats | tail -n 1
-}
-sctp_counter() { # NAME: of a's kernel
-	in_ns a awk -v name="$1" '$1 == name { print $2 }' /proc/net/sctp/snmp
-}
-stored() { # FIELD: n, d
-	sed -n 's/.*"'"$1"'":\([0-9]*\).*/\1/p' /tmp/answer | tail -n 1
-}
-# Spread over the messages that are still to come. Every second one stands still before it is killed, so that its kernel
-# has much to throw away.
-kill_often() {
-	local left=$kills goal done=0 got
-	while [ "$left" -gt 0 ]; do
-		goal=$(((records * 65 / message - done) / (left + 1)))
-		[ "$goal" -gt 0 ] || goal=1
-		while [ -d "/proc/$probe" ] && got=$(messages || echo 0) && [ "$got" -lt "$goal" ]; do usleep 5000; done
-		[ -d "/proc/$probe" ] || break
-		[ $(((kills - left) % 2)) = 1 ] || {
-			kill -STOP "$collector"
-			usleep 300000
-		}
-		kill -KILL "$collector"
-		wait "$collector"
-		done=$((done + got))
-		start_collector
-		left=$((left - 1))
-	done
-	killed=$((kills - left))
-}
-run() { # KILLS
-	local began
-	rm -rf /tmp/store
-	must "the collector starts" start_collector
-	began=$(seconds)
-	exec nsenter -n/run/netns/a /tools/weir probe -q -p /tmp/weir.json -r /tmp/flows.pcap --stats >/tmp/probe.stats 2>&1 &
-	probe=$!
-	killed=0
-	[ "$1" = 0 ] || kill_often
-	wait $probe
-	took=$(($(seconds) - began))
-	stop $collector
-	equal "exit status of the collector" 0 $?
-	# What a collector had in its journal when it ended is stored by the next one.
-	must "the collector starts again" start_collector
-	stop $collector
-	weir query -s /tmp/store -o json --sql 'select count(*) as n, count(distinct sourceIPv4Address) as d from flows' >/tmp/answer
-	cat /tmp/probe.stats /tmp/answer
-	lost=$((records - $(stored d)))
-	twice=$(($(stored n) - $(stored d)))
-	not_sent=$(counted notSentFlows)
-	note "records $records, kills $killed, stored $(stored n), missing $lost, twice $twice, not sent $not_sent, unsure $(counted unsureFlows), seconds $took"
-}
-
-helper capture /tmp/flows.pcap "$records"
-cat >/tmp/weir.json <<-END
-	{"FlowMetadata": {"IpFixCollectors": ["Sctp/192.0.2.2"], "ReconnectInterval": 1000, "MaxMessageSize": $message, "MaxFlows": 4194304}}
-END
-run 0
-equal "stored twice" 0 "$twice"
-at_least "not sent, for those missing" "$lost" "$not_sent"
-# Small runs are part of a larger test and say nothing that an exporter's patience of seconds could change.
-[ -z "$weir_records" ] || equal "records stored" "$records" "$(stored d)"
-[ "$not_sent" != 0 ] || {
-	equal "associations aborted" 0 "$(sctp_counter SctpAborteds)"
-	at_least "associations shut down" 1 "$(sctp_counter SctpShutdowns)"
-}
-[ "$kills" = 0 ] && finish
-run "$kills"
-equal "stored twice, with kills" 0 "$twice"
-at_least "not sent, for those missing" "$lost" "$not_sent"
-if [ "$killed" = 0 ]; then
-	skip "an association after an abort" "the export was over before the first kill"
-else
-	at_least "associations aborted, with kills" 1 "$(sctp_counter SctpAborteds)"
-fi
-cat /tmp/collect.log
+prepare
+start_watch
+undisturbed
+stop_watch
+at_least "chunks of data" 10 "$(watched data)"
+equal "packets that were not seen" 0 "$(watched 'packets unseen')"
+equal "data unordered" 0 "$(watched 'data unordered')"
+equal "data on other streams" 0 "$(watched 'data on other streams')"
+[ "$kills" = 0 ] || with_kills
 finish
