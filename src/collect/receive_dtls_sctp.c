@@ -271,6 +271,9 @@ static void dtls_sctp_end(struct connection *c)
 /* One that does not authenticate is not opened: dtls_sctp_open looks before. */
 static void dtls_sctp_prepare(int fd)
 {
+	const int yes = 1;
+
+	setsockopt(fd, IPPROTO_SCTP, SCTP_NODELAY, &yes, sizeof yes); /* a flight is several messages */
 	sctp_prepare_listener(fd, 1);
 	sctp_auth_prepare(fd);
 	sctp_want_dry_event(fd);

@@ -6,7 +6,7 @@
  * we send is under it from our ChangeCipherSpec on (4.8), and that waits until all before it is acknowledged
  * (4.7): so the other side may forget the empty key that the association began with when it has our Finished,
  * and nothing that is sent again needs it. What comes under a key that is not there yet is dropped by the
- * kernel, and comes again after a second at the least: `pause_ns`.
+ * kernel, and has to come again: `pause_ns`.
  *
  * SCTP loses and doubles nothing: DTLS sends nothing again by itself here (3.6), and does not look for the
  * path's MTU (3.5). Its replay detection, which 3.4 forbids, cannot be switched off in OpenSSL; it drops only

@@ -12,8 +12,11 @@
 #include "transport/sctp_auth.h"
 #include "transport/secure_session.h"
 
-/* The collector sets the key of the association when it has worked through our last flight. */
-#define KEY_PAUSE_NS (100 * NS_PER_MS)
+/* The collector sets the key of the association when it has worked through our last flight. What comes before
+ * that is dropped there, and is to come again soon; afterwards all is as SCTP has it (RFC 9260 16). */
+#define KEY_PAUSE_NS (50 * NS_PER_MS)
+
+enum { TIMEOUT_OF_HANDSHAKE_MS = 100, TIMEOUT_MS = 1000 };
 
 struct dtls_sctp_transport {
 	struct secure_session session;
@@ -56,6 +59,7 @@ static bool use_key(void *arg)
 static void drop_first(void *arg)
 {
 	sctp_auth_drop_key(descriptor(arg), 0);
+	sctp_set_least_timeout(descriptor(arg), TIMEOUT_MS);
 }
 
 static const struct dtls_below association = {
@@ -76,6 +80,7 @@ static bool begin(struct secure_session *s)
 {
 	struct dtls_sctp_transport *t = of_session(s);
 
+	sctp_set_least_timeout(descriptor(t), TIMEOUT_OF_HANDSHAKE_MS);
 	dtls_records_begin(&t->records, s->ssl, s->out, &association, t, KEY_PAUSE_NS);
 	return sctp_auth_is_mutual(descriptor(t)) ||
 	       refuse(s, "it does not want authenticated chunks (SCTP-AUTH, RFC 4895)");

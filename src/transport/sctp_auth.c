@@ -88,6 +88,13 @@ bool sctp_auth_drop_key(int fd, uint16_t number)
 	return set(fd, SCTP_AUTH_DELETE_KEY, &id, sizeof id);
 }
 
+bool sctp_set_least_timeout(int fd, uint32_t ms)
+{
+	const struct sctp_rtoinfo times = {.srto_assoc_id = SCTP_FUTURE_ASSOC, .srto_min = ms};
+
+	return set(fd, SCTP_RTOINFO, &times, sizeof times);
+}
+
 bool sctp_want_dry_event(int fd)
 {
 	const struct sctp_event event = {

@@ -22,6 +22,9 @@ bool sctp_auth_add_key(int fd, uint16_t number, const uint8_t key[SCTP_KEY_OCTET
 bool sctp_auth_use_key(int fd, uint16_t number);
 bool sctp_auth_drop_key(int fd, uint16_t number);
 
+/* Of a socket or its association: what was not acknowledged is sent again after so long at the least. */
+bool sctp_set_least_timeout(int fd, uint32_t ms);
+
 /* Be told when all that was sent is acknowledged: an event in the receive queue (RFC 6458 6.1.9). */
 bool sctp_want_dry_event(int fd);
 /* All that was sent is acknowledged. */

@@ -1,8 +1,8 @@
 # associations.sh: many records from weir to the store of weir over the kernel's SCTP, each a flow of its own, so that the
 # store shows which are there and how often. For sctp.sh and dtls_sctp.sh, which set before they read it:
 # $scheme of the collector, $collector_words for it, $profile_words for the probe's profile, and $up: what the probe logs
-# when records can go out, if that takes longer than the probe waits at the end of a file.
-records=${weir_records:-6000}
+# when records can go out, if that takes longer than the probe waits at the end of a file. $few: records, if not 6000.
+records=${weir_records:-${few:-6000}}
 kills=${weir_kills:-3}
 message=${weir_message:-1400} # octets; a record takes about 65
 [ -z "$weir_records" ] || PATIENCE=600

@@ -10,6 +10,7 @@ tls() { # NAME CA [MORE]: what the probe shows, and whom it trusts
 }
 profile_words=$(tls probe ca)
 up=DTLSv1.2
+few=3000
 . /test/associations.sh
 
 # Linux drops authenticated packets that come to it as one super-packet, which only links inside a machine hand over.
