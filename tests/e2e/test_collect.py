@@ -291,6 +291,7 @@ def test_what_is_refused():
         for words, status, text in (
             (["-l", "Tls/127.0.0.1:4740"], 2, "no Tls.Certificate"),
             (["-l", "Dtls/127.0.0.1"], 2, "no Tls.Certificate"),
+            (["-l", "DtlsSctp/127.0.0.1"], 2, "no Tls.Certificate"),
             (["-l", "Foo/127.0.0.1"], 2, "unknown transport"),
             (["-l", "127.0.0.1"], 2, "allowed"),
             (["-l", "Udp/127.0.0.1:99999"], 2, "port"),

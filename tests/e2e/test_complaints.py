@@ -323,7 +323,7 @@ def test_one_socket_for_ever():
 def test_encryption_is_never_left_out():
     """23: a collector that asks for encryption is never served in the clear; what cannot be had is refused."""
     ready()
-    for scheme in ("Tls", "Dtls"):
+    for scheme in ("Tls", "Dtls", "DtlsSctp"):
         status, _, said = lib.run([lib.WEIR, "probe", "-c", f"{scheme}/127.0.0.1:4740", "-i", "lo"], expected=None, timeout=10)
         lib.equal(status, 2, f"exit status for {scheme} without certificates")
         lib.check(re.search(scheme, said, re.I), f"{scheme} is named: {said!r}")

@@ -182,8 +182,9 @@ def test_85_sctp_without_kernel():
             socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP).close()
             raise lib.Skip("this kernel has SCTP")
         except OSError:
-            log = scene.export("Sctp/127.0.0.1", tls=False, expected=1)
-            lib.check("this kernel has no SCTP" in log, log)
+            for scheme in ("Sctp", "DtlsSctp"):
+                log = scene.export(f"{scheme}/127.0.0.1", tls=scheme == "DtlsSctp", expected=1)
+                lib.check("this kernel has no SCTP" in log, log)
 
 
 lib.main(globals())
