@@ -76,7 +76,9 @@ static ssize_t nothing(struct connection *c, int error)
 		tls_done(c); /* part of a TLS record: none of it is a message yet */
 		errno = EAGAIN;
 		return -1;
-	case SSL_ERROR_ZERO_RETURN: return 0;
+	case SSL_ERROR_ZERO_RETURN:
+		tls_done(c); /* what the kernel still holds would make a reset of our end */
+		return 0;
 	default: errno = EPROTO; return -1;
 	}
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "daemon/roles.h"
@@ -19,6 +20,7 @@ enum {
 	RETRY_MS = 1000,  /* after a failure */
 	HOUSE_MS = 30000, /* retention, when nothing comes */
 	METRICS_MS = 1000,
+	NICENESS = 5, /* who receives goes first: the journal waits, the network does not */
 };
 
 struct loading {
@@ -182,6 +184,7 @@ int loader_role(void *arg)
 
 	l.board = &l.context->board->role[ROLE_LOADER];
 	l.input.arg = &l;
+	(void)!setpriority(PRIO_PROCESS, 0, NICENESS);
 	loader_keep_memory();
 	if (open_loading(&l, &err) == OK) {
 		role_well(l.board);

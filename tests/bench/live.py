@@ -88,10 +88,11 @@ class Sink:
         return dict(zip(("messages", "flows", "packets", "octets", "lost"), map(int, out.split())))
 
 
-def weir(capture, shards=1):
+def weir(capture, shards=1, process=False):
     def command(build, device, port, flows, folder):
         profile = folder / "weir.json"
-        profile.write_text(json.dumps({"FlowMetadata": {"Capture": capture, "Shards": shards}}), encoding="utf-8")
+        settings = {"Capture": capture, "Shards": shards, "ExtraFields": {"Process": process}}
+        profile.write_text(json.dumps({"FlowMetadata": settings}), encoding="utf-8")
         return [build / "src" / "cmd" / "weir", "probe", "--stats", "-i", device, "-c", f"Udp/127.0.0.1:{port}", "-p", profile, "--max-flows", max(flows * 2, 16)]
 
     return command
@@ -117,8 +118,22 @@ def pmacctd(build, device, port, flows, folder):
     return [shutil.which("pmacctd", path=f"{os.environ.get('PATH', '')}:/usr/sbin"), "-f", settings]
 
 
-PROGRAMS = {"ring": weir("ring"), "2-shards": weir("ring", 2), "ebpf": weir("ebpf"), "auto": weir("auto"), "softflowd": softflowd, "pmacctd": pmacctd}
-PATTERN = {"ring": "index ", "2-shards": "index ", "ebpf": "packets are counted in the kernel", "auto": "packets are taken, and counted"}
+PROGRAMS = {
+    "ring": weir("ring"),
+    "process": weir("ring", process=True),
+    "2-shards": weir("ring", 2),
+    "ebpf": weir("ebpf"),
+    "auto": weir("auto"),
+    "softflowd": softflowd,
+    "pmacctd": pmacctd,
+}
+PATTERN = {
+    "ring": "index ",
+    "process": "index ",
+    "2-shards": "index ",
+    "ebpf": "packets are counted in the kernel",
+    "auto": "packets are taken, and counted",
+}
 
 
 def ticks_of(pid):

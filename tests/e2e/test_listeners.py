@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -83,6 +84,51 @@ def test_profile_and_usage():
         os.chmod(scene.path("collector.key"), 0o644)
         with lib.Process([lib.WEIR, "collect", *scene.tls_words(), "-l", f"Tls/127.0.0.1:{port}"], scene.folder) as p:
             p.expect("every user can read this key", 30)
+
+
+def end_alone(scene, version):
+    """A session whose close_notify comes when all before it is read: what the exporter then hears of the connection."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(scene.path("ca.pem"))
+    context.load_cert_chain(scene.path("probe.pem"), scene.path("probe.key"))
+    context.minimum_version = context.maximum_version = version
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    session = context.wrap_bio(incoming, outgoing)
+
+    def step(connection, call, *words):
+        while True:
+            try:
+                return call(*words)
+            except ssl.SSLWantReadError:
+                connection.sendall(outgoing.read())
+                if call == session.unwrap:
+                    return None
+                incoming.write(connection.recv(1 << 14))
+            finally:
+                connection.sendall(outgoing.read())
+
+    with socket.create_connection(("127.0.0.1", scene.tls), timeout=30) as connection:
+        step(connection, session.do_handshake)
+        for _ in range(3):
+            before = scene.heard.sum("weir_receiver_messages_total")
+            step(connection, session.write, cl.message(cl.template(256, cl.FLOW)))
+            lib.wait_for("the message", lambda b=before: scene.heard.sum("weir_receiver_messages_total") > b, 30)
+        step(connection, session.unwrap)
+        while connection.recv(1 << 14):
+            pass  # session tickets
+
+
+def test_an_end_in_order():
+    """Everything was read, so the connection ends by a FIN and no reset, which would say the opposite."""
+    with Scene() as scene:
+        scene.heard = scene.collector()
+        for n, version in enumerate((ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3), 1):
+            end_alone(scene, version)
+            ended = "weir_receiver_sessions_ended_total"
+            lib.wait_for("the session's end", lambda: scene.heard.sum(ended) == n, 30)
+            lib.equal(scene.heard.sum(ended, reason="peer"), n, "ended by the peer")
+        scene.heard.stop()
 
 
 class Flood(threading.Thread):

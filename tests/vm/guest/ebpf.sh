@@ -1,12 +1,12 @@
 # Counting in the kernel on kernel WireGuard: a counts by tcx where its kernel can (6.6), and by the ring with one line in
-# the log where not; b uses the ring. What leaves one side arrives at the other.
+# the log where not, and tells of processes and users in the same kernels; b uses the ring. What leaves one side arrives at the other.
 . /test/lib.sh
 
 must "namespaces and veth" join
 must "WireGuard in the kernel and its handshake" wireguard
 in_ns a ping6 -c 1 -W 20 fd77::2
 
-echo '{"FlowMetadata": {"Capture": "ebpf", "ObservationPoints": ["wg0"], "IdleTimeout": 600000}}' >/tmp/a.profile
+echo '{"FlowMetadata": {"Capture": "ebpf", "ObservationPoints": ["wg0"], "IdleTimeout": 600000, "ExtraFields": {"Process": true}}}' >/tmp/a.profile
 echo '{"FlowMetadata": {"ObservationPoints": ["wg0"], "IdleTimeout": 600000}}' >/tmp/b.profile
 start_probe a -p /tmp/a.profile
 probe_a=$probe
@@ -19,6 +19,7 @@ case "$(uname -r)" in
 [0-5].* | 6.[0-5].*)
 	check "the ring is used, and the log says why" grep -q 'packet rings are used: the kernel does not take' /tmp/a.log
 	equal "lines about it" 1 "$(grep -c 'packet rings' /tmp/a.log)"
+	equal "lines about processes" 1 "$(grep -c 'process and user are not told: the kernel does not take' /tmp/a.log)"
 	;;
 *) check "the kernel counts" grep -q 'packets are counted in the kernel' /tmp/a.log ;;
 esac
@@ -52,4 +53,8 @@ alike "ICMPv6 echo" protocolIdentifier=58 icmpTypeCodeIPv6=32768
 equal "UDP" 7 "$(sum /tmp/a.json packetDeltaCount flowDirection=1 protocolIdentifier=17 destinationIPv4Address=10.77.0.2)"
 alike "UDP" protocolIdentifier=17
 alike "TCP" protocolIdentifier=6
+case "$(uname -r)" in
+[0-5].* | 6.[0-5].*) equal "records with a process" 0 "$(grep -c '"localProcessName":"[^"]' /tmp/a.json)" ;;
+*) check "records have their process" grep -q '"localProcessName":"[^"]' /tmp/a.json ;;
+esac
 finish
