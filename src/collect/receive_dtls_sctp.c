@@ -189,6 +189,7 @@ static enum channel_progress dtls_sctp_shake(struct connection *c)
 		if (n > 0 && BIO_write(part->in, part->record, (int)n) == (int)n)
 			dtls_sctp_done(c);
 		else if (!none) {
+			ERR_clear_error();
 			trust_refuse(&c->owner->listener, part->ssl, &part->peer, SSL_ERROR_SYSCALL,
 				     &c->peer.session);
 			return CHANNEL_FAILED;

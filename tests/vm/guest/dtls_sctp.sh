@@ -49,6 +49,12 @@ profile_words=$(tls strange ca)
 refused "a probe of another authority" /tmp/collect.log "its certificate.*is refused"
 profile_words=$(tls probe ca ', "ServerName": "other.example"')
 refused "a collector of another name" /tmp/probe.stats 'it is not for the name "other.example"'
+# One whose kernel would send in the clear what DTLS protects.
+in_ns a helper sctp-send 192.0.2.2 4740 10 1300
+unauthenticated() {
+	in_ns b wget -q -O - http://127.0.0.1:8080/metrics | grep 'handshakes_failed_total.*other' | grep -qv ' 0$'
+}
+check "an association without authentication is refused" wait_for unauthenticated
 stop $collector
 cat /tmp/collect.log
 finish
