@@ -79,10 +79,12 @@ runs:
 	meson setup build-bench --buildtype=release 2>/dev/null || meson configure build-bench --buildtype=release
 	ninja -C build-bench
 	tests/bench/transports.py build-bench --records $(RECORDS)
-	WEIR=$(BUILT)/src/cmd/weir WEIR_COLLECT=$(BUILT)/src/cmd/weir-collect.so VM_HELPER=$(BUILT)/tests/vm/vm_helper \
-		OBSERVE_LIVE=$(BUILT)/tests/e2e/observe_live VM_MEMORY=3072 VM_SECONDS=3000 \
-		VM_SETTINGS="records=$(RECORDS) kills=20 message=8000" \
-		python3 tests/vm/run.py linux-image-cloud-amd64 sctp || [ $$? = 77 ]
+	for script in sctp dtls_sctp; do \
+		WEIR=$(BUILT)/src/cmd/weir WEIR_COLLECT=$(BUILT)/src/cmd/weir-collect.so VM_HELPER=$(BUILT)/tests/vm/vm_helper \
+			OBSERVE_LIVE=$(BUILT)/tests/e2e/observe_live VM_MEMORY=3072 VM_SECONDS=3000 \
+			VM_SETTINGS="records=$(RECORDS) kills=20 message=8000" \
+			python3 tests/vm/run.py linux-image-cloud-amd64 $$script || [ $$? = 77 ] || exit 1; \
+	done
 
 # Mutated datagrams as fast as they go for MINUTES, at a collector with sanitizers.
 soak: MINUTES ?= 10
