@@ -42,7 +42,7 @@ enum {
 	/* Fragments are the kernel's affair (RFC 7011 10.2.3), but a window must hold a few messages, and
 	 * what is unsure is counted by the message. */
 	MESSAGE_USUAL = 1 << 14,
-	LOST_MAX = 64, /* messages given up that nobody asked for yet; the rest count as sent */
+	LOST_MAX = 1024, /* messages given up that nobody asked for yet; the rest count as sent */
 	EVENT_OCTETS = 2048,
 	EVENTS_READ = 256, /* in one go: bounded work */
 	SET_DATA_MIN = 256,
@@ -70,6 +70,7 @@ struct sctp_transport {
 	struct look look;      /* not for certain yet */
 	struct look whole;     /* likewise, when the window was whole at our end */
 	uint64_t first_failed; /* of those handed back when it broke; 0: none */
+	uint64_t gone; /* so much the kernel holds no longer: acknowledged, or given up, as its events tell */
 	uint32_t lost_count;
 	uint64_t lost[LOST_MAX];
 	int64_t mark_at;
@@ -167,8 +168,10 @@ static void sctp_count(struct link *l)
 	    status.sstat_state != SCTP_ESTABLISHED)
 		return;
 	const uint64_t held = memory[SK_MEMINFO_WMEM_QUEUED];
-	if (held < l->delivery.taken && l->delivery.taken - held > l->delivery.confirmed)
-		l->delivery.confirmed = l->delivery.taken - held;
+	if (held < l->delivery.taken && l->delivery.taken - held > t->gone)
+		t->gone = l->delivery.taken - held;
+	if (!t->lifetime_ms)
+		l->delivery.confirmed = t->gone;
 	if (!window_is_told(t))
 		return;
 	l->window = status.sstat_rwnd;
@@ -195,7 +198,7 @@ static void sctp_begin(struct link *l)
 	struct sctp_transport *t = of_link(l);
 
 	t->lost_all = t->over = t->peer_ended = t->inside = false;
-	t->read = t->first_failed = 0;
+	t->read = t->first_failed = t->gone = 0;
 	t->look = t->whole = (struct look){0};
 	t->sent_again = t->heard = 0;
 	t->lost_count = 0;
@@ -295,6 +298,8 @@ static enum status read_message(struct sctp_transport *t, void *out, size_t size
 
 			if (t->over || !(none || t->peer_ended))
 				conclude(t, n < 0 && !none ? errno : 0);
+			else if (none && t->gone > t->link.delivery.confirmed)
+				t->link.delivery.confirmed = t->gone;
 			break;
 		}
 		t->inside = !last;
