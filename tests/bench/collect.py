@@ -7,6 +7,9 @@ collect.py BUILD [--rates R,…] [--seconds S] [--bisect N]
 what was sent is missing from what the program took in, at the first try or at a second, as the machine may pause for
 reasons of its own; the highest such rate is then looked for between the last that held and the first that did not. Both programs ask for a receive buffer of 16 MiB and get it. CPU seconds are user and
 system time per million records, from the first datagram on, without the start of the program: for weir the receiver (with the journal) and the loader (decode, ledger, Parquet) are processes of their own.
+
+stolen: of the time that this machine's processors were busy, what a virtual machine's host gave to others. Where that is
+much, processors stop for longer than a receive buffer lasts, and rates without loss say more of the host than of programs.
 """
 
 import argparse
@@ -53,10 +56,19 @@ def children(pid):
     return found
 
 
+def processors():
+    """Ticks that the processors worked for us, and ticks that another machine had of them meanwhile."""
+    with open("/proc/stat", encoding="ascii") as f:
+        user, nice, system, _, _, hard, soft, stolen = map(int, f.readline().split()[1:9])
+    return user + nice + system + hard + soft, stolen
+
+
 def send(build, port, rate, seconds):
+    worked, stolen = processors()
     out = subprocess.run([build / "tests/bench/bench_send", str(port), str(rate), str(seconds)], capture_output=True, text=True, check=True).stdout
     sent, took = out.split()
-    return int(sent) * RECORDS, float(took)
+    worked, stolen = processors()[0] - worked, processors()[1] - stolen
+    return {"sent": int(sent) * RECORDS, "took": float(took), "stolen": 100 * stolen / max(worked + stolen, 1)}
 
 
 def metric(text, name, label=""):
@@ -78,7 +90,7 @@ def weir(build, folder, rate, seconds):
             except OSError:
                 time.sleep(0.05)
         begun = cpu_of(p.pid)
-        sent, took = send(build, port, rate, seconds)
+        result = send(build, port, rate, seconds)
         time.sleep(1.2)
         text = get()
         received = metric(text, "weir_journal_messages_total")
@@ -99,8 +111,8 @@ def weir(build, folder, rate, seconds):
     rows = sum(q["records"] for q in manifest["partitions"])
     octets = sum(q["octets"] for q in manifest["partitions"])
     # One message in some thousands carries the template and no records.
-    taken = min(received * RECORDS, sent)
-    return {"sent": sent, "took": took, "kept": rows, "taken": taken, "receive": receive_cpu, "load": loader_cpu, "octets": octets, "mib": peak}
+    taken = min(received * RECORDS, result["sent"])
+    return result | {"kept": rows, "taken": taken, "receive": receive_cpu, "load": loader_cpu, "octets": octets, "mib": peak}
 
 
 def nfcapd(build, folder, rate, seconds):
@@ -109,7 +121,7 @@ def nfcapd(build, folder, rate, seconds):
     with subprocess.Popen([str(w) for w in argv], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as p:
         time.sleep(1.0)
         begun = cpu_of(p.pid)
-        sent, took = send(build, port, rate, seconds)
+        result = send(build, port, rate, seconds)
         time.sleep(1.5)
         cpu, peak = cpu_of(p.pid) - begun, [resident(p.pid), 0.0]
         p.terminate()
@@ -119,7 +131,7 @@ def nfcapd(build, folder, rate, seconds):
         out = subprocess.run(["nfdump", "-I", "-r", path], capture_output=True, text=True, check=True).stdout
         rows += int(re.search(r"^Flows: (\d+)", out, re.M)[1])
         octets += path.stat().st_size
-    return {"sent": sent, "took": took, "kept": rows, "taken": rows, "receive": cpu, "load": 0.0, "octets": octets, "mib": peak}
+    return result | {"kept": rows, "taken": rows, "receive": cpu, "load": 0.0, "octets": octets, "mib": peak}
 
 
 @contextlib.contextmanager
@@ -143,7 +155,7 @@ def row(program, rate, r):
     taken = max(r["taken"], 1) / 1e6
     print(
         f"{program:<8} {rate / 1e6 if rate else 0:>7.2f} {r['sent'] / r['took'] / 1e6:>9.2f} {max(lost, 0):>8.3f} {r['receive'] / taken:>9.3f}"
-        f" {r['load'] / taken:>9.3f} {r['octets'] / max(r['kept'], 1):>8.1f} {r['mib'][0]:>6.0f} {r['mib'][1]:>6.0f}",
+        f" {r['load'] / taken:>9.3f} {r['octets'] / max(r['kept'], 1):>8.1f} {r['mib'][0]:>6.0f} {r['mib'][1]:>6.0f} {r['stolen']:>8.0f}",
         flush=True,
     )
     return lost < 0.1 and r["kept"] >= r["taken"]
@@ -157,7 +169,7 @@ def main():
     parser.add_argument("--bisect", type=int, default=4, help="runs to come closer to the highest rate without loss")
     args = parser.parse_args()
     programs = [weir, nfcapd] if shutil.which("nfcapd") else [weir]
-    print(f"{'program':<8} {'asked M':>7} {'sent M/s':>9} {'lost %':>8} {'recv s/M':>9} {'load s/M':>9} {'octets':>8} {'MiB':>6} {'loader':>6}")
+    print(f"{'program':<8} {'asked M':>7} {'sent M/s':>9} {'lost %':>8} {'recv s/M':>9} {'load s/M':>9} {'octets':>8} {'MiB':>6} {'loader':>6} {'stolen %':>8}")
 
     def holds(program, rate):
         """Whether nothing is lost at this rate, and how much the sender gave."""
