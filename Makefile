@@ -28,7 +28,7 @@ conformance:
 	tests/conformance/check.py --write build-test-*/meson-logs/testlog.json
 
 # Every figure of docs/performance.md: the meter beside other exporters, over files and live; refused frames; what is
-# sent; collector and store beside nfcapd and nfdump. As root, on a quiet machine, in half an hour.
+# sent; collector and store beside nfcapd and nfdump. As root, on a quiet machine, in half an hour or more.
 bench:
 	scripts/setup --bench
 	meson setup build-bench --buildtype=release 2>/dev/null || meson configure build-bench --buildtype=release
