@@ -23,20 +23,17 @@
 #include "transport/dtls_records.h"
 #include "transport/sctp_auth.h"
 
-enum {
-	RECORD_MOST = (1 << 14) + 2048 + 13, /* RFC 6083 4.1 */
-	EVENTS_READ = 16,                    /* in one go */
-};
+enum { EVENTS_READ = 16 }; /* in one go */
 
 struct dtls_sctp_part {
 	SSL *ssl;
 	BIO *in; /* of ssl's */
 	struct dtls_records records;
 	struct secure_peer peer;
-	bool answered;               /* the exporter's close_notify */
-	size_t filled;               /* octets of a message that the kernel gives in parts; let go of */
-	size_t held;                 /* by the kernel, of what was read: the rest of it, or all */
-	uint8_t record[RECORD_MOST]; /* a message */
+	bool answered;                   /* the exporter's close_notify */
+	size_t filled;                   /* octets of a message that the kernel gives in parts; let go of */
+	size_t held;                     /* by the kernel, of what was read: the rest of it, or all */
+	uint8_t record[DTLS_RECORD_MAX]; /* a message */
 };
 
 static enum status send_record(void *arg, struct span record, bool data)

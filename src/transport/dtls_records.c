@@ -4,8 +4,7 @@
 
 enum {
 	RECORD_HEADER = 13,
-	RECORD_MAX = (1 << 14) + 2048 + RECORD_HEADER, /* RFC 6083 4.1 */
-	CHANGE_CIPHER_SPEC = 20,                       /* content types */
+	CHANGE_CIPHER_SPEC = 20, /* content types */
 	APPLICATION_DATA = 23,
 };
 
@@ -23,7 +22,7 @@ void dtls_records_begin(struct dtls_records *r, SSL *ssl, BIO *out, const struct
 	*r = (struct dtls_records){.ssl = ssl, .out = out, .below = below, .arg = arg, .pause_ns = pause_ns};
 	/* A ticket would be under way when the collector changes the key; none is ever taken back. */
 	SSL_set_options(ssl, SSL_OP_NO_QUERY_MTU | SSL_OP_NO_TICKET);
-	SSL_set_mtu(ssl, RECORD_MAX);
+	SSL_set_mtu(ssl, DTLS_RECORD_MAX);
 	DTLS_set_timer_cb(ssl, never);
 }
 
@@ -69,7 +68,7 @@ static enum status change_key(struct dtls_records *r)
 
 static void let_go(struct dtls_records *r, size_t length, bool all)
 {
-	uint8_t sent[RECORD_MAX];
+	uint8_t sent[DTLS_RECORD_MAX];
 
 	if (all)
 		(void)BIO_reset(r->out);
@@ -99,7 +98,7 @@ enum status dtls_records_push(struct dtls_records *r)
 			drop_first(r);
 			return OK;
 		}
-		if (length > RECORD_MAX)
+		if (length > DTLS_RECORD_MAX)
 			return ERR_LIMIT;
 		if (data[0] == CHANGE_CIPHER_SPEC && !r->changed)
 			st = change_key(r);

@@ -21,7 +21,11 @@
 #include "base/error.h"
 #include "base/span.h"
 
-enum { DTLS_KEY_OCTETS = 64, DTLS_MESSAGE_MAX = 1 << 14 };
+enum {
+	DTLS_KEY_OCTETS = 64,
+	DTLS_MESSAGE_MAX = 1 << 14,
+	DTLS_RECORD_MAX = DTLS_MESSAGE_MAX + 2048 + 13, /* RFC 6083 4.1, with its header */
+};
 
 /* The association, as both ends know it; `arg` is theirs. */
 struct dtls_below {

@@ -6,12 +6,14 @@
 #include <openssl/err.h>
 
 #include "base/time.h"
+#include "transport/dtls_records.h"
 
 #define HANDSHAKE_WAIT_NS (20 * NS_PER_S)
 #define SETTLE_NS         NS_PER_S
 #define LEFT_WAIT_NS      (10 * NS_PER_S) /* from close_notify to the collector's FIN */
 
-enum { CHUNK = SECURE_RECORD_MAX, READS = 16 };
+/* What the other side sent, in one piece: the longest is a record of DTLS. */
+enum { CHUNK = DTLS_RECORD_MAX, READS = 16 };
 
 static struct secure_session *self(struct transport *t)
 {

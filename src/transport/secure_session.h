@@ -14,10 +14,6 @@
 #include "transport/dial.h"
 #include "transport/secure.h"
 
-/* Of the other side, wrapped, in one piece: a record of DTLS, with the most that it may grow by (RFC 6083
- * 4.1). */
-enum { SECURE_RECORD_MAX = (1 << 14) + 2048 + 13 };
-
 enum secure_state {
 	SECURE_IDLE,
 	SECURE_HANDSHAKE,
