@@ -170,7 +170,7 @@ static void sctp_count(struct link *l)
 	const uint64_t held = memory[SK_MEMINFO_WMEM_QUEUED];
 	if (held < l->delivery.taken && l->delivery.taken - held > t->gone)
 		t->gone = l->delivery.taken - held;
-	if (!t->lifetime_ms)
+	if (!t->lifetime_ms && t->gone > l->delivery.confirmed)
 		l->delivery.confirmed = t->gone;
 	if (!window_is_told(t))
 		return;
