@@ -36,7 +36,7 @@ void show_begin(struct show *s, const struct show_type *type, FILE *out, const s
 	s->held = NULL;
 	s->held_rows = 0;
 	s->widths = NULL;
-	s->parquet = NULL;
+	s->file = NULL;
 	s->text = (struct text){
 		.data = s->buffer, .capacity = sizeof s->buffer, .flush = flush, .flush_arg = s};
 	type->begin(s);

@@ -36,7 +36,7 @@ struct show {
 	uint32_t count;
 	unsigned width; /* of the terminal; 0: as wide as it gets */
 	const struct show_note *notes;
-	struct parquet *parquet; /* of that format */
+	struct show_file *file; /* of Parquet */
 	uint64_t rows;
 	bool failed; /* the output takes no more */
 	struct text text;

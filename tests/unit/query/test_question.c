@@ -10,7 +10,6 @@
 
 #include "query/question.h"
 #include "query/texts.h"
-#include "query/thrift.h"
 
 static void test_octets(void **state)
 {
@@ -99,41 +98,6 @@ static void test_scope(void **state)
 	}
 }
 
-/* Bytes of a struct written by hand from the Thrift compact protocol: field header (delta << 4 | type),
- * zigzag varints, lists (size << 4 | type), a zero at the end. */
-static void test_thrift(void **state)
-{
-	static const uint8_t expected[] = {
-		0x15, 0x02,                         /* 1: i32 1 */
-		0x26, 0xff, 0x01,                   /* 3: i64 -128 */
-		0x18, 0x02, 'a',  'b',              /* 4: "ab" */
-		0x19, 0x2c, 0x15, 0x00, 0x00, 0x15, /* 5: list of two structs {1: i32} */
-		0x04, 0x00,                         /* the second: 2 */
-		0x1c, 0x05, 0x28, 0x04, 0x00,       /* 6: struct {20: i32 2}, by its number in full */
-		0x00};
-	struct octets o = {0};
-	struct thrift t = {.out = &o};
-
-	(void)state;
-	thrift_i32(&t, 1, 1);
-	thrift_i64(&t, 3, -128);
-	thrift_string(&t, 4, "ab", 2);
-	thrift_list(&t, 5, THRIFT_STRUCT, 2);
-	for (int32_t i = 0; i < 2; i++) {
-		thrift_element(&t);
-		thrift_i32(&t, 1, 2 * i);
-		thrift_close(&t);
-	}
-	thrift_open(&t, 6);
-	thrift_i32(&t, 20, 2);
-	thrift_close(&t);
-	thrift_end(&t);
-	assert_false(o.failed);
-	assert_int_equal(o.used, sizeof expected);
-	assert_memory_equal(o.data, expected, sizeof expected);
-	octets_fini(&o);
-}
-
 static struct span text(const char *s)
 {
 	return span_of(s, strlen(s));
@@ -169,8 +133,10 @@ static void test_texts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_octets), cmocka_unit_test(test_words), cmocka_unit_test(test_scope),
-		cmocka_unit_test(test_thrift), cmocka_unit_test(test_texts),
+		cmocka_unit_test(test_octets),
+		cmocka_unit_test(test_words),
+		cmocka_unit_test(test_scope),
+		cmocka_unit_test(test_texts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
