@@ -25,6 +25,7 @@
 
 #include "base/error.h"
 #include "ie/ie.h"
+#include "parquet/parquet.h"
 
 enum {
 	COLUMN_NAME_MAX = 96,
@@ -58,6 +59,7 @@ enum column_kind {
 enum column_kind column_kind_of(enum ie_type type);
 
 duckdb_type column_duckdb_type(enum column_kind kind);
+enum parquet_type column_parquet_type(enum column_kind kind);
 
 /* As SQL writes the type, and back: COLUMN_KIND_COUNT for a word that is none. TEXT is a STRING when read
  * back. */

@@ -1,5 +1,6 @@
 #include "store/convert.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,8 +9,14 @@
 /* The last millisecond of the year 9999: later times are noise that other programs choke on. */
 #define TIME_MAX_MS 253402300799999LL
 
+static_assert(sizeof(union parquet_text) == sizeof(duckdb_string_t), "a text is one for DuckDB, too");
+
 void target_nulls(struct target *to, idx_t from, idx_t count)
 {
+	if (to->group) {
+		row_group_nulls(to->group, to->column, (uint32_t)from, (uint32_t)count);
+		return;
+	}
 	if (!to->validity) {
 		duckdb_vector_ensure_validity_writable(to->vector);
 		to->validity = duckdb_vector_get_validity(to->vector);
@@ -35,23 +42,18 @@ struct span piece_field(const struct piece *p, uint32_t field, uint32_t i)
 						      : t->fields[field].length);
 }
 
-/* A string that lies where it is for as long as the rows do. */
-static duckdb_string_t string_at(const uint8_t *at, size_t length)
+/* A text that was made here, and goes. */
+static void put_copy(struct target *to, uint32_t i, const char *text, size_t length)
 {
-	duckdb_string_t s;
+	const uint8_t *kept;
 
-	memset(&s, 0, sizeof s);
-	if (length <= sizeof s.value.inlined.inlined) {
-		s.value.inlined.length = (uint32_t)length;
-		if (length)
-			memcpy(s.value.inlined.inlined, at, length);
-		return s;
+	if (!to->group) {
+		duckdb_vector_assign_string_element_len(to->vector, to->row + i, text, length);
+		return;
 	}
-	s.value.pointer.length = (uint32_t)length;
-	memcpy(s.value.pointer.prefix, at, sizeof s.value.pointer.prefix);
-	/* DuckDB's C structure is shared by readers and writers of strings; nobody writes through this. */
-	memcpy(&s.value.pointer.ptr, &at, sizeof at);
-	return s;
+	kept = row_group_keep(to->group, text, length);
+	if (kept)
+		((union parquet_text *)to->data)[to->row + i] = parquet_text(kept, length);
 }
 
 static void fault(const struct piece *p, struct target *to, uint32_t i, enum value_fault why)
@@ -182,7 +184,7 @@ static bool convert_whole(struct rows *rows, const struct piece *p, uint32_t fie
 
 /* One value of any encoding. */
 
-/* Text of a value, in memory of DuckDB's. */
+/* Text of a value. */
 static void put_text(struct target *to, uint32_t i, const struct value *v)
 {
 	char buffer[1024];
@@ -190,9 +192,9 @@ static void put_text(struct target *to, uint32_t i, const struct value *v)
 
 	value_print(&text, v);
 	if (text.used >= 2 && buffer[0] == '"')
-		duckdb_vector_assign_string_element_len(to->vector, to->row + i, buffer + 1, text.used - 2);
+		put_copy(to, i, buffer + 1, text.used - 2);
 	else
-		duckdb_vector_assign_string_element_len(to->vector, to->row + i, buffer, text.used);
+		put_copy(to, i, buffer, text.used);
 }
 
 /* Octets that are no UTF-8, whole, however many. */
@@ -210,7 +212,7 @@ static void put_hex(struct target *to, uint32_t i, struct span octets)
 		text[2 + 2 * k] = digits[octets.data[k] >> 4];
 		text[3 + 2 * k] = digits[octets.data[k] & 15];
 	}
-	duckdb_vector_assign_string_element_len(to->vector, to->row + i, text, 2 * octets.length + 2);
+	put_copy(to, i, text, 2 * octets.length + 2);
 	free(text);
 }
 
@@ -261,7 +263,7 @@ static void convert_list(const struct piece *p, uint32_t field, uint32_t i, stru
 		p->run->lists[(size_t)(p->first + i) * plan->list_count + plan->fields[field].list_index];
 
 	if (text.data)
-		((duckdb_string_t *)to->data)[to->row + i] = string_at(text.data, text.length);
+		((union parquet_text *)to->data)[to->row + i] = parquet_text(text.data, text.length);
 	else
 		fault(p, to, i, VALUE_FAULT_LIST);
 }
@@ -296,14 +298,14 @@ static void convert_value(struct rows *rows, const struct piece *p, uint32_t fie
 			fault(p, to, i, VALUE_FAULT_RANGE);
 		break;
 	case VALUE_STRING:
-		((duckdb_string_t *)to->data)[to->row + i] = string_at(v.octets.data, v.octets.length);
+		((union parquet_text *)to->data)[to->row + i] = parquet_text(v.octets.data, v.octets.length);
 		break;
 	case VALUE_OCTETS:
 		if (f->kind == COLUMN_TEXT)
 			put_text(to, i, &v);
 		else
-			((duckdb_string_t *)to->data)[to->row + i] =
-				string_at(v.octets.data, v.octets.length);
+			((union parquet_text *)to->data)[to->row + i] =
+				parquet_text(v.octets.data, v.octets.length);
 		break;
 	case VALUE_LIST: convert_list(p, field, i, to); break;
 	case VALUE_WRONG:
@@ -386,8 +388,7 @@ static void convert_interface(const struct piece *p, uint32_t field, struct targ
 			index > UINT32_MAX ? NULL : origin_interface(p->run->origin, (uint32_t)index);
 
 		if (name)
-			duckdb_vector_assign_string_element_len(to->vector, to->row + i, name->name,
-								name->length);
+			put_copy(to, i, name->name, name->length);
 		else
 			target_nulls(to, to->row + i, 1);
 	}
@@ -419,12 +420,9 @@ void convert_base(const struct piece *p, enum base_column column, struct target 
 	case BASE_EXPORT_TIME: FILL(int64_t, (int64_t)run->export_time * 1000); break;
 	case BASE_RECEIVE_TIME: FILL(int64_t, run->received_ms); break;
 	case BASE_EXPORTER_ADDRESS: {
-		const duckdb_string_t text = string_at((const uint8_t *)o->address, o->address_length);
+		const union parquet_text text = parquet_text(o->address, o->address_length);
 
-		if (to->enumerated)
-			FILL(uint8_t, o->address_index);
-		else
-			FILL(duckdb_string_t, text);
+		FILL(union parquet_text, text);
 		break;
 	}
 	case BASE_EXPORTER_PORT: FILL(uint16_t, o->port); break;

@@ -3,6 +3,7 @@
 
 #include <duckdb.h>
 
+#include "store/row_group.h"
 #include "store/rows.h"
 
 enum { PIECE_MAX = 2048 }; /* records at a time: DuckDB's vectors hold as many */
@@ -19,13 +20,14 @@ struct piece {
 	const struct field_place *places;
 };
 
-/* Where values go: rows `row` and on. */
+/* Where values go: rows `row` and on. A column is a vector of DuckDB's, or one of a row group. */
 struct target {
 	duckdb_vector vector;
-	void *data;
-	uint64_t *validity; /* NULL: all valid so far */
+	struct row_group *group;
+	struct row_group_column *column;
+	void *data;         /* NULL: nowhere */
+	uint64_t *validity; /* of a vector; NULL: all valid so far */
 	idx_t row;
-	bool enumerated; /* numbers of rows.addresses */
 };
 
 void target_nulls(struct target *to, idx_t from, idx_t count);

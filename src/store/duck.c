@@ -5,18 +5,43 @@
 
 #include "store/sql.h"
 
+static enum status refused(struct error *err, const char *what, const char *text)
+{
+	const size_t line = text ? strcspn(text, "\n") : 0;
+
+	return error_set(err, ERR_SYSTEM, "%s: DuckDB: %.*s", what, (int)(line < 400 ? line : 400),
+			 text ? text : "no reason given");
+}
+
 enum status duck_ask(duckdb_connection connection, const char *sql, duckdb_result *out, const char *what,
 		     struct error *err)
 {
 	if (duckdb_query(connection, sql, out) == DuckDBSuccess)
 		return OK;
 
-	const char *text = duckdb_result_error(out);
-	const size_t line = text ? strcspn(text, "\n") : 0;
-	(void)error_set(err, ERR_SYSTEM, "%s: DuckDB: %.*s", what, (int)(line < 400 ? line : 400),
-			text ? text : "no reason given");
+	const enum status s = refused(err, what, duckdb_result_error(out));
 	duckdb_destroy_result(out);
-	return ERR_SYSTEM;
+	return s;
+}
+
+enum status duck_stream(duckdb_connection connection, const char *sql, duckdb_result *out, const char *what,
+			struct error *err)
+{
+	duckdb_prepared_statement statement = NULL;
+	duckdb_pending_result pending = NULL;
+	enum status s = OK;
+
+	if (duckdb_prepare(connection, sql, &statement) != DuckDBSuccess) {
+		s = refused(err, what, duckdb_prepare_error(statement));
+	} else if (duckdb_pending_prepared_streaming(statement, &pending) != DuckDBSuccess) {
+		s = refused(err, what, duckdb_pending_error(pending));
+	} else if (duckdb_execute_pending(pending, out) != DuckDBSuccess) {
+		s = refused(err, what, duckdb_result_error(out));
+		duckdb_destroy_result(out);
+	}
+	duckdb_destroy_pending(&pending);
+	duckdb_destroy_prepare(&statement);
+	return s;
 }
 
 enum status duck_run(duckdb_connection connection, const char *sql, const char *what, struct error *err)

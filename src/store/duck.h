@@ -23,3 +23,7 @@ MUST_CHECK enum status duck_run(duckdb_connection connection, const char *sql, c
 /* As duck_run, with the rows: duckdb_destroy_result is the caller's on OK. */
 MUST_CHECK enum status duck_ask(duckdb_connection connection, const char *sql, duckdb_result *out,
 				const char *what, struct error *err);
+
+/* As duck_ask, with rows that are made as they are fetched. */
+MUST_CHECK enum status duck_stream(duckdb_connection connection, const char *sql, duckdb_result *out,
+				   const char *what, struct error *err);

@@ -9,6 +9,7 @@
 
 #include "base/time.h"
 #include "store/folder.h"
+#include "store/row_source.h"
 #include "store/view_parts.h"
 
 /* Sweeping. */
@@ -188,34 +189,31 @@ static enum status columns_of(const struct manifest *m, const struct group *g, s
 	return s;
 }
 
-/* One SELECT for all: each column as its type, which Parquet has not kept for times. *count: how many. */
+/* One SELECT for all: each column as its type, which Parquet has not kept for times. *in_file: which. */
 static enum status source_of(struct loader *l, const struct group *g, const struct schema *columns,
-			     const struct constants *same, struct sql *sql, uint32_t *count)
+			     const struct constants *same, struct sql *sql, struct schema *in_file)
 {
 	const struct view_source from = {.store = l->store,
 					 .manifest = &l->manifest,
 					 .partitions = g->members,
 					 .partition_count = g->count};
-	struct schema in_file = {0};
 	bool failed = false;
 
-	sql_put(sql, "(SELECT ");
+	sql_put(sql, "SELECT ");
 	for (uint32_t i = 0; i < columns->count; i++) {
 		const struct column *c = &columns->columns[i];
 
 		if (constants_find(same, c->name))
 			continue;
-		sql_put(sql, in_file.count ? ", CAST(" : "CAST(");
+		sql_put(sql, in_file->count ? ", CAST(" : "CAST(");
 		sql_name(sql, c->name);
 		sql_format(sql, " AS %s) AS ", column_sql_type((enum column_kind)c->kind));
 		sql_name(sql, c->name);
-		failed |= schema_add(&in_file, c->name, (enum column_kind)c->kind, UINT32_MAX) < 0;
+		failed |= schema_add(in_file, c->name, (enum column_kind)c->kind, UINT32_MAX) < 0;
 	}
 	sql_put(sql, " FROM (");
-	view_select_rows(sql, &from, &in_file);
-	sql_put(sql, "))");
-	*count = in_file.count;
-	schema_fini(&in_file);
+	view_select_rows(sql, &from, in_file);
+	sql_put(sql, ")");
 	return sql->failed || failed ? ERR_MEMORY : OK;
 }
 
@@ -267,14 +265,36 @@ static enum status take_sound(struct loader *l, struct group *g, bool *changed, 
 	return OK;
 }
 
+/* The group's records into one file; *columns: all that they have, *same: of which these are not in it. */
+static enum status join(struct loader *l, const struct group *g, struct partition *joined,
+			struct schema *columns, struct constants *same, struct error *err)
+{
+	struct schema in_file = {0};
+	struct query_source query;
+	struct sql sql;
+	enum status s;
+
+	sql_init(&sql);
+	s = columns_of(&l->manifest, g, columns, same);
+	if (s == OK)
+		s = source_of(l, g, columns, same, &sql, &in_file);
+	if (s == OK)
+		s = query_source_init(&query, l->duck.connection, sql.text, joined->path, err);
+	if (s == OK) {
+		s = partition_write(l->store, &in_file, &query.source, joined, err);
+		query_source_fini(&query);
+	}
+	schema_fini(&in_file);
+	sql_fini(&sql);
+	return s;
+}
+
 static enum status compact(struct loader *l, bool options, int64_t now_ms, bool *changed, struct error *err)
 {
 	struct manifest *m = &l->manifest;
 	struct constants same = {0};
 	struct schema columns = {0};
-	struct sql source;
 	struct partition joined;
-	uint32_t count = 0;
 	struct group g;
 	enum status s;
 
@@ -284,14 +304,9 @@ static enum status compact(struct loader *l, bool options, int64_t now_ms, bool 
 	s = take_sound(l, &g, changed, err);
 	if (s != OK || g.count < COMPACT_FILES / 2)
 		return s;
-	sql_init(&source);
 	join_times(m, &g, &joined);
 	manifest_name(m, options, joined.received_last_ms, joined.path);
-	s = columns_of(m, &g, &columns, &same);
-	if (s == OK)
-		s = source_of(l, &g, &columns, &same, &source, &count);
-	if (s == OK)
-		s = partition_write(&l->duck, l->store, source.text, count, &joined, err);
+	s = join(l, &g, &joined, &columns, &same, err);
 	if (s == OK)
 		s = manifest_set_constants(m, &joined, &same);
 	const int32_t layout = s == OK ? manifest_layout(m, &columns) : -1;
@@ -307,7 +322,6 @@ static enum status compact(struct loader *l, bool options, int64_t now_ms, bool 
 	}
 	constants_fini(&same);
 	schema_fini(&columns);
-	sql_fini(&source);
 	return s;
 }
 

@@ -5,6 +5,7 @@
 
 #include "store/cursor.h"
 #include "store/duck.h"
+#include "store/sql.h"
 
 /* One column of the batch. */
 struct watch {
@@ -219,29 +220,8 @@ static enum status read_texts(struct constants *out, struct watch *w, const stru
 	return s;
 }
 
-static uint32_t put_source(struct sql *source, const struct watch *w, const struct rows *r,
-			   const struct constants *lifted, const char *function)
-{
-	bool first = true;
-
-	if (lifted->count == 0) {
-		sql_format(source, "%s()", function);
-		return r->schema.count;
-	}
-	sql_put(source, "(SELECT ");
-	for (uint32_t i = 0; i < r->schema.count; i++) {
-		if (w[i].same)
-			continue;
-		sql_put(source, first ? "" : ",");
-		sql_name(source, r->schema.columns[i].name);
-		first = false;
-	}
-	sql_format(source, " FROM %s())", function);
-	return r->schema.count - lifted->count;
-}
-
 enum status lift_constants(struct constants *out, struct rows *r, duckdb_connection connection,
-			   const char *function, struct sql *source, uint32_t *columns, struct error *err)
+			   const char *function, struct error *err)
 {
 	struct watch *w = calloc(r->schema.count + 1, sizeof *w);
 	enum status s = w ? OK : ERR_MEMORY;
@@ -252,10 +232,6 @@ enum status lift_constants(struct constants *out, struct rows *r, duckdb_connect
 		if (s == OK)
 			s = read_texts(out, w, r, connection, function, err);
 	}
-	if (s == OK)
-		*columns = put_source(source, w, r, out, function);
 	free(w);
-	return s == ERR_MEMORY || source->failed
-		       ? error_set(err, ERR_MEMORY, "columns of one value: no memory")
-		       : s;
+	return s == ERR_MEMORY ? error_set(err, ERR_MEMORY, "columns of one value: no memory") : s;
 }

@@ -7,7 +7,6 @@
 
 #include "store/constants.h"
 #include "store/rows.h"
-#include "store/sql.h"
 
 enum {
 	LIFT_RECORDS = 10000, /* a batch with fewer records keeps its columns: nothing would be saved */
@@ -15,8 +14,6 @@ enum {
 };
 
 /* Find the columns of `rows`, which is sealed and registered on `connection` as the table function
- * `function`. *out is empty before; the caller ends it, whatever comes back. Append to `source` what is left:
- * "function()" or "(SELECT … FROM function())". `columns`: how many that are. ERR_MEMORY, ERR_SYSTEM. */
+ * `function`. *out is empty before; the caller ends it, whatever comes back. ERR_MEMORY, ERR_SYSTEM. */
 MUST_CHECK enum status lift_constants(struct constants *out, struct rows *rows, duckdb_connection connection,
-				      const char *function, struct sql *source, uint32_t *columns,
-				      struct error *err);
+				      const char *function, struct error *err);

@@ -16,6 +16,7 @@
 #include "store/lift.h"
 #include "store/loader_state.h"
 #include "store/options.h"
+#include "store/row_source.h"
 
 enum { LIST_TEXT = 1 << 20, PLAN_FIELDS_MAX = 1 << 17 };
 
@@ -263,37 +264,50 @@ bool loader_due(const struct loader *l, int64_t now_ms)
 
 /* Writing. */
 
-/* The file, without the columns that have one value. */
+/* The columns of the file: without those that have one value. */
+static enum status schema_of_file(struct loader *l, struct rows *r, uint32_t number, struct schema *out,
+				  struct constants *lifted, struct error *err)
+{
+	char function[32];
+	enum status s = OK;
+
+	snprintf(function, sizeof function, "rows_%u", number);
+	if (r->records >= l->options.lift_records)
+		s = lift_constants(lifted, r, l->duck.connection, function, err);
+	for (uint32_t i = 0; s == OK && i < r->schema.count; i++) {
+		const struct column *c = &r->schema.columns[i];
+
+		if (!constants_find(lifted, c->name) &&
+		    schema_add(out, c->name, (enum column_kind)c->kind, UINT32_MAX) < 0)
+			s = error_set(err, ERR_MEMORY, "no memory for %u columns", r->schema.count);
+	}
+	return s;
+}
+
 static enum status write_columns(struct loader *l, struct rows *r, uint32_t number, struct partition *p,
 				 struct constants *lifted, struct error *err)
 {
-	uint32_t columns = r->schema.count;
-	char function[32];
-	struct sql source;
-	enum status s = OK;
+	struct batch_source batch = {0};
+	struct schema schema = {0};
+	enum status s = schema_of_file(l, r, number, &schema, lifted, err);
 
-	sql_init(&source);
-	snprintf(function, sizeof function, "rows_%u", number);
-	if (r->records >= l->options.lift_records)
-		s = lift_constants(lifted, r, l->duck.connection, function, &source, &columns, err);
-	else
-		sql_format(&source, "%s()", function);
+	if (s == OK && batch_source_init(&batch, r, &schema) != OK)
+		s = error_set(err, ERR_MEMORY, "no memory for %u columns", schema.count);
 	if (s == OK)
-		s = source.failed ? ERR_MEMORY
-				  : partition_write(&l->duck, l->store, source.text, columns, p, err);
-	sql_fini(&source);
+		s = partition_write(l->store, &schema, &batch.source, p, err);
+	batch_source_fini(&batch);
+	schema_fini(&schema);
 	return s;
 }
 
 static enum status write_rows(struct loader *l, struct rows *r, bool options, uint32_t number,
 			      struct error *err)
 {
-	struct partition p = {.options = options};
+	struct partition p = {.options = options, .records = r->records};
 	struct constants lifted = {0};
 	int32_t layout;
 
 	rows_seal(r);
-	rows_enumerate(r);
 	manifest_name(&l->manifest, options, r->received_last_ms, p.path);
 	enum status s = write_columns(l, r, number, &p, &lifted, err);
 	if (s == OK && manifest_set_constants(&l->manifest, &p, &lifted) != OK)
@@ -301,7 +315,6 @@ static enum status write_rows(struct loader *l, struct rows *r, bool options, ui
 	constants_fini(&lifted);
 	if (s != OK)
 		return s;
-	p.records = r->records;
 	p.first_ms = r->first_ms;
 	p.last_ms = r->last_ms;
 	p.received_first_ms = r->received_first_ms;

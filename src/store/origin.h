@@ -52,7 +52,6 @@ struct origin {
 	uint64_t reported_last[REPORTED_COUNT]; /* what it said last */
 	uint32_t voice;                         /* of hearing.h: number + 1; 0: not looked for */
 	uint64_t records;
-	uint8_t address_index;                    /* rows.addresses of the partition that is being written */
 	uint64_t faults[VALUE_FAULT_COUNT];       /* values that are not what their type says; [0] unused */
 	uint64_t batch_faults[VALUE_FAULT_COUNT]; /* of the partition that is being written */
 };

@@ -1,5 +1,6 @@
 #include "store/partition.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -12,15 +13,12 @@
 
 #include "base/cleanup.h"
 #include "store/folder.h"
-#include "store/sql.h"
 
 enum {
 	TAIL = 8, /* a Parquet file ends with its footer's length and "PAR1" */
 	WINDOW = 1 << 18,
 	ROW_GROUP = 122880,
-	VECTOR = 2048, /* of DuckDB: row groups are so many times some */
-	DICTIONARY = 5000,
-	WIDE = 128, /* columns up to which row groups and dictionaries have their full size */
+	WIDE = 128, /* columns up to which row groups have their full size */
 };
 
 /* The checksum of a file, once over. */
@@ -106,37 +104,118 @@ static enum status sum_footer(int fd, uint64_t octets, uint64_t *out, const char
 	return s;
 }
 
-/* DuckDB holds a row group and, from the start, a dictionary for each column: strangers choose how many
- * columns there are, so both get smaller where these are many. */
-static enum status copy(struct duck *duck, const char *source, uint32_t columns, const char *to,
-			struct error *err)
+/* UUIDs in memory are DuckDB's: numbers of 128 bits, the highest turned, of which the lower half comes first.
+ */
+static void order_uuids(void *values, uint32_t rows)
 {
-	const uint32_t share = columns > WIDE ? columns : WIDE;
-	const uint32_t group = ROW_GROUP * WIDE / share;
-	struct sql sql;
+	uint64_t *halves = values;
+
+	for (uint32_t i = 0; i < rows; i++) {
+		const uint64_t low = htobe64(halves[2 * i]);
+
+		halves[2 * i] = htobe64(halves[2 * i + 1] ^ UINT64_C(1) << 63);
+		halves[2 * i + 1] = low;
+	}
+}
+
+static enum status put_group(struct parquet *file, struct row_group *g, struct parquet_values *values,
+			     struct error *err)
+{
+	for (uint32_t i = 0; i < g->schema->count; i++) {
+		const struct row_group_column *c = &g->columns[i];
+
+		if (g->schema->columns[i].kind == COLUMN_IPV6)
+			order_uuids(c->data, g->rows);
+		values[i] = (struct parquet_values){.data = c->data, .valid = c->nulls ? c->valid : NULL};
+	}
+	return parquet_group(file, values, g->rows, err);
+}
+
+static enum status put_groups(struct parquet *file, struct row_group *g, const struct row_source *source,
+			      uint64_t records, struct error *err)
+{
+	uint64_t rows = 0;
+	auto_free struct parquet_values *values = calloc(g->schema->count + 1, sizeof *values);
+	enum status s = values ? OK : error_set(err, ERR_MEMORY, "no memory for a row group");
+
+	while (s == OK) {
+		row_group_clear(g);
+		s = source->fill(source->arg, g, err);
+		if (s == OK && g->failed)
+			s = error_set(err, ERR_MEMORY, "no memory for texts of a row group");
+		if (s != OK || g->rows == 0)
+			break;
+		s = put_group(file, g, values, err);
+		rows += g->rows;
+	}
+	if (s == OK && rows != records)
+		s = error_set(err, ERR_SYSTEM, "%llu rows came of %llu", (unsigned long long)rows,
+			      (unsigned long long)records);
+	return s == OK ? parquet_end(file, err) : s;
+}
+
+/* Strangers choose how many columns there are: row groups get smaller where these are many. */
+static uint32_t rows_of_group(uint32_t columns)
+{
+	const uint32_t room = ROW_GROUP * WIDE / (columns > WIDE ? columns : WIDE);
+
+	return room - room % ROW_GROUP_STEP;
+}
+
+struct file {
+	int fd;
+	const char *path;
+};
+
+static enum status write_all(void *arg, const void *data, size_t length, struct error *err)
+{
+	const struct file *f = arg;
+
+	for (size_t at = 0; at < length;) {
+		const ssize_t n = write(f->fd, (const uint8_t *)data + at, length - at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_errno(err, "%s: write", f->path);
+		at += (size_t)n;
+	}
+	return OK;
+}
+
+static enum status put_file(int fd, const char *path, const struct schema *schema,
+			    const struct row_source *source, uint64_t records, struct error *err)
+{
+	auto_free struct parquet_column *columns = calloc(schema->count + 1, sizeof *columns);
+	struct file to = {.fd = fd, .path = path};
+	const struct parquet_sink sink = {.arg = &to, .put = write_all};
+	struct parquet *file = NULL;
+	struct row_group group = {0};
 	enum status s = ERR_MEMORY;
 
-	sql_init(&sql);
-	sql_put(&sql, "COPY (SELECT * FROM ");
-	sql_put(&sql, source);
-	sql_put(&sql, ") TO ");
-	sql_text(&sql, to);
-	sql_put(&sql, " (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, PARQUET_VERSION 'v2', "
-		      "DICTIONARY_SIZE_LIMIT ");
-	sql_format(&sql, "%u, ROW_GROUP_SIZE %u)", DICTIONARY * WIDE / share, group - group % VECTOR);
-	if (!sql.failed)
-		s = duck_run(duck->connection, sql.text, to, err);
-	sql_fini(&sql);
+	for (uint32_t i = 0; columns && i < schema->count; i++)
+		columns[i] = (struct parquet_column){
+			schema->columns[i].name,
+			column_parquet_type((enum column_kind)schema->columns[i].kind)};
+	if (columns)
+		s = row_group_init(&group, schema, rows_of_group(schema->count));
+	if (s != OK)
+		(void)error_set(err, s, "%s: no memory for %u columns", path, schema->count);
+	if (s == OK)
+		s = parquet_new(&file, &sink, path, columns, schema->count, err);
+	if (s == OK)
+		s = put_groups(file, &group, source, records, err);
+	parquet_free(file);
+	row_group_fini(&group);
 	return s;
 }
 
 /* Prove the finished hidden file and bring it to disk. */
-static enum status settle(const char *hidden, struct partition *p, struct error *err)
+static enum status settle(int fd, const char *hidden, struct partition *p, struct error *err)
 {
-	auto_fd fd = open(hidden, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) != 0)
+	if (fstat(fd, &st) != 0)
 		return error_errno(err, "%s", hidden);
 	if (fsync(fd) != 0)
 		return error_errno(err, "%s: fsync", hidden);
@@ -148,7 +227,18 @@ static enum status settle(const char *hidden, struct partition *p, struct error 
 	return s;
 }
 
-enum status partition_write(struct duck *duck, const char *store, const char *source, uint32_t columns,
+static enum status write_hidden(const char *hidden, const struct schema *schema,
+				const struct row_source *source, struct partition *p, struct error *err)
+{
+	auto_fd fd = open(hidden, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
+	enum status s = fd < 0 ? error_errno(err, "%s", hidden) : OK;
+
+	if (s == OK)
+		s = put_file(fd, hidden, schema, source, p->records, err);
+	return s == OK ? settle(fd, hidden, p, err) : s;
+}
+
+enum status partition_write(const char *store, const struct schema *schema, const struct row_source *source,
 			    struct partition *p, struct error *err)
 {
 	char folder[STORE_PATH_MAX], hidden[STORE_PATH_MAX], final[STORE_PATH_MAX];
@@ -161,9 +251,7 @@ enum status partition_write(struct duck *duck, const char *store, const char *so
 		return error_set(err, ERR_LIMIT, "%s/%s: the name is too long", store, p->path);
 	s = folder_make(folder, err);
 	if (s == OK)
-		s = copy(duck, source, columns, hidden, err);
-	if (s == OK)
-		s = settle(hidden, p, err);
+		s = write_hidden(hidden, schema, source, p, err);
 	if (s == OK && rename(hidden, final) != 0)
 		s = error_errno(err, "%s: rename to %s", hidden, final);
 	if (s != OK) {

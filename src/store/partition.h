@@ -5,12 +5,10 @@
  * a hidden file, which the next writer sweeps. fsync is called once for a file: when it fails, the file is
  * given up.
  *
- * zstd level 1, row groups of 122,880, Parquet version 2 pages with dictionaries only where they are small:
- * docs/performance.md has what else was tried. */
+ * Row groups have 122,880 rows, fewer where there are many columns. */
 #pragma once
 
-#include "store/duck.h"
-#include "store/rows.h"
+#include "store/row_group.h"
 
 enum {
 	PARTITION_PATH_MAX = 96,
@@ -29,12 +27,12 @@ struct partition {
 	uint32_t constants; /* those that are not in the file: number + 1 in the manifest; 0: all are */
 };
 
-/* Copy what `source` (a table function or query in parentheses) gives, so many columns, into
- * `store`/out->path, which the caller has chosen, and fill in octets and checksums. ERR_SYSTEM,
- * ERR_PERMISSION, ERR_LIMIT (no space), ERR_MEMORY.
- */
-MUST_CHECK enum status partition_write(struct duck *duck, const char *store, const char *source,
-				       uint32_t columns, struct partition *out, struct error *err);
+/* Write what `source` gives, whose columns are `schema`, into `store`/out->path, and fill in octets and
+ * checksums. The caller has chosen the path and says how many records there are: another number of rows is an
+ * error. ERR_SYSTEM, ERR_PERMISSION, ERR_LIMIT, ERR_MEMORY, what the source answers. */
+MUST_CHECK enum status partition_write(const char *store, const struct schema *schema,
+				       const struct row_source *source, struct partition *out,
+				       struct error *err);
 
 /* Size, footer and the footer's checksum are what the manifest says: some microseconds, finds a file that was
  * cut, replaced or not written: ERR_FORMAT. ERR_SYSTEM, ERR_PERMISSION, ERR_MEMORY: nothing can be said now.

@@ -37,12 +37,10 @@ void rows_fini(struct rows *r)
 	}
 	free(r->plans);
 	free(r->runs);
-	free(r->addresses);
 	schema_fini(&r->schema);
 	r->blocks = NULL;
 	r->plans = NULL;
 	r->runs = NULL;
-	r->addresses = NULL;
 	r->plan_count = r->run_count = 0;
 }
 
@@ -251,37 +249,6 @@ void rows_seal(struct rows *r)
 			    (origin_has(run->origin, (enum derived)f->derived) ||
 			     (f->derived == DERIVED_TIME && slot->plan->init_time)))
 				seal_field(r, slot, k);
-		}
-	}
-}
-
-/* The number of the address, a new one where it is not there yet. ROWS_ADDRESSES: no more room. */
-static uint8_t number_of_address(struct rows *r, const char *address)
-{
-	uint32_t i = 0;
-
-	while (i < r->address_count && strcmp(r->addresses[i], address) != 0)
-		i++;
-	if (i == r->address_count && i < ROWS_ADDRESSES)
-		r->addresses[r->address_count++] = address;
-	return (uint8_t)i;
-}
-
-void rows_enumerate(struct rows *r)
-{
-	free(r->addresses);
-	r->address_count = 0;
-	r->addresses = malloc(ROWS_ADDRESSES * sizeof *r->addresses);
-	for (uint32_t i = 0; r->addresses && i < r->run_count; i++)
-		r->runs[i].origin->address_index = ROWS_ADDRESSES;
-	for (uint32_t i = 0; r->addresses && i < r->run_count; i++) {
-		struct origin *o = r->runs[i].origin;
-
-		if (o->address_index == ROWS_ADDRESSES)
-			o->address_index = number_of_address(r, o->address);
-		if (o->address_index == ROWS_ADDRESSES) {
-			free(r->addresses);
-			r->addresses = NULL;
 		}
 	}
 }

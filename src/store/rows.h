@@ -27,8 +27,6 @@ struct rows_plan {
 	int32_t *derived; /* likewise what is made from it */
 };
 
-enum { ROWS_ADDRESSES = 255 };
-
 struct rows {
 	uint64_t number; /* of the batch */
 	struct schema schema;
@@ -38,8 +36,6 @@ struct rows {
 	uint32_t run_count, run_room;
 	struct rows_block *blocks; /* octets; the newest first */
 	uint64_t records, octets;
-	const char **addresses; /* of exporters, each once; NULL: as text in each record */
-	uint32_t address_count;
 	uint64_t columns_left_out; /* fields, each counted once a batch, for which there was no column */
 	int64_t first_ms, last_ms; /* of the times on the records; first > last: none */
 	int64_t received_first_ms, received_last_ms;
@@ -61,10 +57,6 @@ MUST_CHECK enum status rows_add(struct rows *rows, struct plan *plan, struct ori
 
 /* Settle which derived columns there are: before the first scan, after the last rows_add. */
 void rows_seal(struct rows *rows);
-
-/* To be written: the column exporterAddress becomes an ENUM, which Parquet gives back as VARCHAR and DuckDB
- * need not hash and compare record by record. Not with more than ROWS_ADDRESSES exporters. */
-void rows_enumerate(struct rows *rows);
 
 /* A table function `name` without parameters that gives the rows. `rows` stays the caller's and must outlive
  * the database. A scan counts faulty values into origin.batch_faults and times into first_ms, last_ms. */

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "store/duck.h"
 #include "store/folder.h"
 #include "store/hearing_view.h"
 #include "store/loader.h"

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ie/ie_ids.h"
+#include "store/duck.h"
 #include "store/sql.h"
 
 /* Elements that people ask for in every store: there as NULL where nobody has sent them. */

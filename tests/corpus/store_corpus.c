@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "collect/payload.h"
 #include "message/json.h"
+#include "store/duck.h"
 #include "store/file_input.h"
 #include "store/loader.h"
 #include "store/manifest.h"

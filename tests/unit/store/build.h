@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "ie/ie_ids.h"
+#include "store/duck.h"
 #include "store/loader.h"
 #include "store/manifest.h"
 #include "store/store.h"

@@ -1,0 +1,22 @@
+/* pour.h: the records of a batch into columns, some of them or all: of DuckDB's vectors, or of a row group.
+ */
+#pragma once
+
+#include "store/cursor.h"
+
+struct pour {
+	struct rows *rows;
+	struct cursor cursor;
+	struct target *targets; /* in the order they were asked for; the caller says where values go */
+	uint32_t count;
+	int32_t *asked; /* of each column of the schema: which target; -1: none */
+};
+
+/* Begin with the first record; faults of the batch are counted anew. `columns`: indexes in the schema; those
+ * above it are no column. ERR_MEMORY; pour_fini in any case. */
+MUST_CHECK enum status pour_init(struct pour *p, struct rows *rows, const uint64_t *columns, uint32_t count);
+void pour_fini(struct pour *p);
+
+/* The next records, at most `room`, become rows `row` and on of the targets. How many: 0: there are no more.
+ */
+uint32_t pour_next(struct pour *p, uint32_t row, uint32_t room);

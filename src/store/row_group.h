@@ -1,0 +1,43 @@
+/* row_group.h: records as columns in memory, as many as stand together in a Parquet file. */
+#pragma once
+
+#include "parquet/parquet.h"
+#include "store/column.h"
+
+enum { ROW_GROUP_STEP = 2048 }; /* rooms for rows are so many times some: DuckDB's vectors and our pieces */
+
+struct row_group_column {
+	void *data;      /* as the kind's DuckDB type has it in a vector */
+	uint64_t *valid; /* a bit a row; looked at when `nulls` is set */
+	bool nulls;
+};
+
+struct text_block;
+
+struct row_group {
+	const struct schema *schema; /* borrowed */
+	struct row_group_column *columns;
+	uint32_t rows, room;
+	struct text_block *texts; /* octets of texts that are made here */
+	bool failed;              /* no memory for one of them */
+};
+
+/* What partition_write reads: `fill` puts the next rows into an emptied group, at most its room; none: there
+ * are no more. */
+struct row_source {
+	void *arg;
+	enum status (*fill)(void *arg, struct row_group *group, struct error *err);
+};
+
+/* Memory that is not written to is not used. ERR_MEMORY; row_group_fini in any case. */
+MUST_CHECK enum status row_group_init(struct row_group *group, const struct schema *schema, uint32_t room);
+void row_group_fini(struct row_group *group);
+
+/* Without rows again, every value valid. */
+void row_group_clear(struct row_group *group);
+
+/* Copy octets to where they stay until the group is cleared; NULL, and `failed`: no memory. */
+const uint8_t *row_group_keep(struct row_group *group, const void *octets, size_t length);
+
+/* Rows `from` and on have no value in the column. */
+void row_group_nulls(struct row_group *group, struct row_group_column *column, uint32_t from, uint32_t count);
