@@ -54,19 +54,33 @@ function textOf(v, kind) {
 // A value as its column orders it: hexadecimal text has the order of the octets it stands for.
 const ordered = (v, kind) => (floats[kind] ? floats[kind].of(v) : v instanceof Uint8Array ? hex(v) : v);
 
+function boundsOf(all, kind) {
+  const found = { nulls: 0, odd: false, longest: 0, least: undefined, most: undefined };
+  for (const value of all) {
+    if (value === null) {
+      found.nulls++;
+      continue;
+    }
+    const v = ordered(value, kind);
+    if (kind === "VARCHAR") found.longest = Math.max(found.longest, v.length / 2);
+    if (Number.isNaN(v)) found.odd = true;
+    else {
+      if (found.least === undefined || v < found.least) found.least = v;
+      if (found.most === undefined || v > found.most) found.most = v;
+    }
+  }
+  return found;
+}
+
 // Sentences about what statistics say and values are not.
 function* untrue(statistics, all, kind) {
-  const values = all.filter((v) => v !== null).map((v) => ordered(v, kind));
-  const nulls = all.length - values.length;
   if (!statistics) return yield "it has no statistics";
+  const { nulls, odd, longest, least, most } = boundsOf(all, kind);
   if (statistics.null_count === undefined) yield "it has no null_count";
   else if (Number(statistics.null_count) !== nulls) yield `null_count is ${statistics.null_count}, it has ${nulls}`;
 
-  const numbers = values.filter((v) => !Number.isNaN(v));
-  const least = numbers.reduce((a, b) => (b < a ? b : a), numbers[0]);
-  const most = numbers.reduce((a, b) => (b > a ? b : a), numbers[0]);
-  const dispensable = floats[kind] || ["BOOLEAN", "BLOB"].includes(kind) || !values.length
-    || (kind === "VARCHAR" && values.some((v) => v.length > 2 * SHORT));
+  const none = nulls === all.length;
+  const dispensable = none || floats[kind] || ["BOOLEAN", "BLOB"].includes(kind) || longest > SHORT;
   for (const [name, truth, wrong, exact] of [
     ["min_value", least, (bound) => bound > least, statistics.is_min_value_exact],
     ["max_value", most, (bound) => bound < most, statistics.is_max_value_exact],
@@ -76,9 +90,9 @@ function* untrue(statistics, all, kind) {
     const bound = statistics[name] instanceof Uint8Array ? hex(statistics[name]) : statistics[name];
     if (bound === undefined) {
       if (name.endsWith("_value") && !dispensable) yield `it has no ${name}`;
-    } else if (!values.length) yield `${name} is ${bound}, it has no value`;
+    } else if (none) yield `${name} is ${bound}, it has no value`;
     // Readers disagree about where what is no number stands: with one, nothing can be said.
-    else if (numbers.length < values.length || Number.isNaN(bound)) yield `${name} is ${bound}, among what is no number`;
+    else if (odd || Number.isNaN(bound)) yield `${name} is ${bound}, among what is no number`;
     else if (wrong(bound)) yield `${name} is ${bound}, it has ${truth}`;
     else if (exact && bound !== truth) yield `${name} is said to be exactly ${bound}, it is ${truth}`;
   }
