@@ -7,7 +7,6 @@ import os
 import pathlib
 import random
 import re
-import shutil
 import socket
 import subprocess
 import time
@@ -16,33 +15,18 @@ import urllib.request
 
 import collect_lib as cl
 import lib
+import npm_lib
 import page_lib
 
-HERE = pathlib.Path(__file__).resolve().parent.parent / "page"
 CHROMIUM = next((p for p in (os.environ.get("CHROMIUM"), "/usr/bin/chromium") if p and os.path.exists(p)), None)
 BROWSER_S = 280
-
-
-def modules():
-    """The folder with playwright-core and axe-core, made once; None and why: it cannot be had."""
-    folder = lib.SOURCE / ".cache" / "page-tests"
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("package.json", "package-lock.json", "browser.mjs"):
-        shutil.copyfile(HERE / name, folder / name)
-    if not (folder / "node_modules" / "playwright-core").is_dir():
-        command = ["npm", "ci", "--no-fund", "--no-audit", "--ignore-scripts", "--fetch-retries=1"]
-        try:
-            subprocess.run(command, cwd=folder, capture_output=True, timeout=120, check=True)
-        except subprocess.SubprocessError:
-            return None
-    return folder
 
 
 def need_browser():
     lib.need("node", "npm")
     if not CHROMIUM:
         raise lib.Skip("no chromium here; scripts/setup --test installs it")
-    folder = modules()
+    folder = npm_lib.folder("page")
     if not folder:
         raise lib.Skip("playwright-core cannot be had from npm's registry")
     return folder
