@@ -56,9 +56,16 @@ static void put_copy(struct target *to, uint32_t i, const char *text, size_t len
 		((union parquet_text *)to->data)[to->row + i] = parquet_text(kept, length);
 }
 
+/* Faults are counted where the partition is written; a question that sees the same records counts nothing. */
+static void count_fault(const struct piece *p, const struct target *to, enum value_fault why)
+{
+	if (to->group)
+		p->run->origin->batch_faults[why]++;
+}
+
 static void fault(const struct piece *p, struct target *to, uint32_t i, enum value_fault why)
 {
-	p->run->origin->batch_faults[why]++;
+	count_fault(p, to, why);
 	target_nulls(to, to->row + i, 1);
 }
 
@@ -311,7 +318,7 @@ static void convert_value(struct rows *rows, const struct piece *p, uint32_t fie
 	case VALUE_WRONG:
 	default:
 		if (f->kind == COLUMN_STRING) {
-			p->run->origin->batch_faults[v.fault]++;
+			count_fault(p, to, v.fault);
 			put_hex(to, i, octets);
 		} else {
 			fault(p, to, i, v.fault);

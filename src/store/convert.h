@@ -35,7 +35,7 @@ void target_nulls(struct target *to, idx_t from, idx_t count);
 /* The octets of field `field` of record `i`. */
 struct span piece_field(const struct piece *p, uint32_t field, uint32_t i);
 
-/* Each field's own column. Faults are counted in the origin, times in `rows`. */
+/* Each field's own column. Faults are counted in the origin, for a row group only; times in `rows`. */
 void convert_field(struct rows *rows, const struct piece *p, uint32_t field, struct target *to);
 
 /* What is made from the field. */

@@ -326,15 +326,22 @@ static enum status write_rows(struct loader *l, struct rows *r, bool options, ui
 	return manifest_add(&l->manifest, &p);
 }
 
-static void fold_faults(struct loader *l)
+enum faults { FAULTS_FORGET, FAULTS_BOOK, FAULTS_TAKE_BACK };
+
+/* What is counted while the batch is written: into the ledger, or out of it again when that is not saved. */
+static void each_fault(struct loader *l, enum faults what)
 {
 	for (struct peer *p = l->newest; p; p = p->older) {
 		for (uint32_t i = 0; p->epoch == l->epoch && i < p->origin_count; i++) {
 			struct origin *o = p->origins[i];
 
 			for (unsigned k = 0; k < VALUE_FAULT_COUNT; k++) {
-				o->faults[k] += o->batch_faults[k];
-				o->batch_faults[k] = 0;
+				if (what == FAULTS_FORGET)
+					o->batch_faults[k] = 0;
+				else if (what == FAULTS_BOOK)
+					o->faults[k] += o->batch_faults[k];
+				else
+					o->faults[k] -= o->batch_faults[k];
 			}
 		}
 	}
@@ -400,14 +407,17 @@ enum status loader_flush(struct loader *l, int64_t now_ms, struct error *err)
 		return keep_house(l, now_ms, err);
 	waiting_expire(&l->waiting, now_ms - l->waiting.limits.patience_ms);
 
+	each_fault(l, FAULTS_FORGET);
 	enum status s = flush_all(l, err);
 	if (s == OK) {
-		fold_faults(l);
+		each_fault(l, FAULTS_BOOK);
 		memcpy(l->manifest.positions, l->positions, sizeof l->positions);
 		s = loader_save(l, err);
 		tried = s == OK;
 		if (tried)
 			s = manifest_commit(&l->manifest, l->store, err);
+		if (s != OK)
+			each_fault(l, FAULTS_TAKE_BACK);
 	}
 	if (s != OK) {
 		take_back(l, partitions, tried, now_ms);

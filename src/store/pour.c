@@ -1,7 +1,6 @@
 #include "store/pour.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum status pour_init(struct pour *p, struct rows *rows, const uint64_t *columns, uint32_t count)
 {
@@ -18,9 +17,6 @@ enum status pour_init(struct pour *p, struct rows *rows, const uint64_t *columns
 	for (uint32_t i = 0; i < count; i++)
 		if (columns[i] < all)
 			p->asked[columns[i]] = (int32_t)i;
-	/* Faults are counted by a scan of everything, so the last such scan holds. */
-	for (uint32_t i = 0; i < rows->run_count; i++)
-		memset(rows->runs[i].origin->batch_faults, 0, sizeof rows->runs[i].origin->batch_faults);
 	return OK;
 }
 

@@ -12,8 +12,8 @@ struct pour {
 	int32_t *asked; /* of each column of the schema: which target; -1: none */
 };
 
-/* Begin with the first record; faults of the batch are counted anew. `columns`: indexes in the schema; those
- * above it are no column. ERR_MEMORY; pour_fini in any case. */
+/* Begin with the first record. `columns`: indexes in the schema; those above it are no column. ERR_MEMORY;
+ * pour_fini in any case. */
 MUST_CHECK enum status pour_init(struct pour *p, struct rows *rows, const uint64_t *columns, uint32_t count);
 void pour_fini(struct pour *p);
 

@@ -59,6 +59,6 @@ MUST_CHECK enum status rows_add(struct rows *rows, struct plan *plan, struct ori
 void rows_seal(struct rows *rows);
 
 /* A table function `name` without parameters that gives the rows. `rows` stays the caller's and must outlive
- * the database. A scan counts faulty values into origin.batch_faults and times into first_ms, last_ms. */
+ * the database. A scan counts times into first_ms, last_ms. */
 MUST_CHECK enum status rows_register(struct rows *rows, duckdb_connection connection, const char *name,
 				     struct error *err);

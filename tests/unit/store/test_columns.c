@@ -87,6 +87,18 @@ static const struct value_case cases[] = {
 	{"not denied", IE_protocolIdentifier, 1, 0, OCTETS("\x06"), "denied", "false"},
 };
 
+/* Options in the batch of flows: the faults of both count. */
+static void add_options(struct build *b, uint32_t sequence)
+{
+	static const struct field fields[] = {{IE_meteringProcessId, 4, 0}, {IE_applicationName, 2, 0}};
+
+	build_begin(b, sequence, 1);
+	build_template(b, 999, 1, fields, 2);
+	build_set(b, 999);
+	build_number(b, 1, 4);
+	build_octets(b, "\xff\xfe", 2);
+}
+
 /* All of them in one store, each record with its number, so that one load serves all. */
 static void every_type(void **state)
 {
@@ -107,9 +119,11 @@ static void every_type(void **state)
 		build_octets(b, cases[i].octets, cases[i].size);
 		take(l, b, 1, i + 1);
 	}
+	add_options(b, (uint32_t)count);
+	take(l, b, 1, count + 1);
 	flush(l);
 	ask_open(&a, folder);
-	assert_int_equal(a.coverage.records, count);
+	assert_int_equal(a.coverage.records, count + 1);
 	for (size_t i = 0; i < count; i++) {
 		char sql[512];
 
@@ -122,8 +136,8 @@ static void every_type(void **state)
 	assert_counter(&a, "value_wrong_size", "1");
 	assert_counter(&a, "value_out_of_range", "2");
 	assert_counter(&a, "value_undefined_boolean", "1");
-	assert_counter(&a, "value_bad_utf8", "1");
-	assert_int_equal(a.coverage.wrong_values, 5);
+	assert_counter(&a, "value_bad_utf8", "2"); /* one of them an option */
+	assert_int_equal(a.coverage.wrong_values, 6);
 	ask_close(&a);
 	loader_close(l);
 	folder_free(folder);
