@@ -37,18 +37,15 @@ void bench_fini(struct bench *b)
 	*b = (struct bench){0};
 }
 
-static bool reserve(void **memory, size_t *room, size_t count, size_t size)
+/* Memory for so many; what is in it does not matter. NULL: none, and what there was is still there. */
+static void *grow(void *memory, size_t *room, size_t count, size_t size)
 {
-	void *more;
-
 	if (count <= *room)
-		return true;
-	more = realloc(*memory, count * size);
-	if (!more)
-		return false;
-	*memory = more;
-	*room = count;
-	return true;
+		return memory;
+	void *more = realloc(memory, count * size);
+	if (more)
+		*room = count;
+	return more;
 }
 
 /* The values that are there, without gaps. */
@@ -101,13 +98,18 @@ static void gather_texts(union parquet_text *out, const struct type *t, const st
 
 static uint32_t count_nulls(const struct parquet_values *v, uint32_t rows)
 {
-	uint32_t nulls = 0;
+	uint32_t valid = 0;
 
-	for (uint32_t i = 0; v->valid && i < rows; i++)
-		nulls += !is_valid(v, i);
-	return nulls;
+	if (!v->valid)
+		return 0;
+	for (uint32_t i = 0; i < rows / 64; i++)
+		valid += (uint32_t)__builtin_popcountll(v->valid[i]);
+	if (rows % 64)
+		valid += (uint32_t)__builtin_popcountll(v->valid[rows / 64] << (64 - rows % 64));
+	return rows - valid;
 }
 
+/* 1 where there is a value; mostly all are there, or none. */
 static void put_levels(struct bench *b, const struct parquet_values *v, uint32_t rows, uint32_t nulls)
 {
 	uint16_t *level = b->dictionary->index;
@@ -115,14 +117,15 @@ static void put_levels(struct bench *b, const struct parquet_values *v, uint32_t
 
 	if (!to)
 		return;
-	if (nulls == 0) {
-		*(to = varint_put(to, (uint64_t)rows << 1)) = 1;
-		b->levels.used = (size_t)(to + 1 - b->levels.data);
-		return;
+	if (nulls == 0 || nulls == rows) {
+		to = varint_put(to, (uint64_t)rows << 1);
+		*to++ = nulls == 0;
+	} else {
+		for (uint32_t i = 0; i < rows; i++)
+			level[i] = is_valid(v, i);
+		to = hybrid_put(to, level, rows, 1);
 	}
-	for (uint32_t i = 0; i < rows; i++)
-		level[i] = is_valid(v, i);
-	b->levels.used = (size_t)(hybrid_put(to, level, rows, 1) - b->levels.data);
+	b->levels.used = (size_t)(to - b->levels.data);
 }
 
 /* PLAIN. */
@@ -296,6 +299,8 @@ static void put_texts(struct chunk *c, struct bench *b, size_t count)
 static enum status put_values(struct chunk *c, struct bench *b, const struct parquet_values *v)
 {
 	const size_t count = c->rows - c->nulls;
+	union parquet_text *texts;
+	uint64_t *numbers;
 
 	c->encoding = PLAIN;
 	if (count == 0)
@@ -304,17 +309,21 @@ static enum status put_values(struct chunk *c, struct bench *b, const struct par
 	case SHAPE_BITS: put_bits(&b->values, v, c->rows); return OK;
 	case SHAPE_NUMBER:
 	case SHAPE_RAW:
-		if (!reserve((void **)&b->numbers, &b->number_room, c->rows, sizeof *b->numbers))
+		numbers = grow(b->numbers, &b->number_room, c->rows, sizeof *numbers);
+		if (!numbers)
 			return ERR_MEMORY;
-		gather_numbers(b->numbers, c->type, v, c->rows);
+		b->numbers = numbers;
+		gather_numbers(numbers, c->type, v, c->rows);
 		put_numbers(c, b, count);
 		return OK;
 	case SHAPE_FIXED:
 	case SHAPE_TEXT:
 	default:
-		if (!reserve((void **)&b->texts, &b->text_room, c->rows, sizeof *b->texts))
+		texts = grow(b->texts, &b->text_room, c->rows, sizeof *texts);
+		if (!texts)
 			return ERR_MEMORY;
-		gather_texts(b->texts, c->type, v, c->rows);
+		b->texts = texts;
+		gather_texts(texts, c->type, v, c->rows);
 		put_texts(c, b, count);
 		return OK;
 	}

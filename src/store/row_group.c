@@ -85,6 +85,11 @@ void row_group_nulls(struct row_group *g, struct row_group_column *c, uint32_t f
 		memset(c->valid, 0xff, (g->room + 63) / 64 * sizeof *c->valid);
 		c->nulls = true;
 	}
-	for (uint32_t i = from; i < from + count; i++)
-		c->valid[i / 64] &= ~(UINT64_C(1) << i % 64);
+	for (uint32_t at = from, end = from + count; at < end;) {
+		const uint32_t left = 64 - at % 64, n = end - at < left ? end - at : left;
+		const uint64_t ones = n == 64 ? UINT64_MAX : (UINT64_C(1) << n) - 1;
+
+		c->valid[at / 64] &= ~(ones << at % 64);
+		at += n;
+	}
 }

@@ -5,6 +5,7 @@
 #include "message/file.h"
 #include "store/duck.h"
 #include "store/loader.h"
+#include "store/row_source.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -45,6 +46,58 @@ static void convert_all(struct duck *duck, struct rows *rows, const char *name, 
 		abort();
 }
 
+static enum status drop(void *arg, const void *data, size_t length, struct error *err)
+{
+	uint64_t *octets = arg;
+
+	(void)data;
+	(void)err;
+	*octets += length;
+	return OK;
+}
+
+/* The same rows into a Parquet file, in groups so small that there are several. */
+static void write_all(struct rows *rows)
+{
+	struct parquet_column *columns = calloc(rows->schema.count + 1, sizeof *columns);
+	struct parquet_values *values = calloc(rows->schema.count + 1, sizeof *values);
+	uint64_t octets = 0, count = 0;
+	const struct parquet_sink sink = {.arg = &octets, .put = drop};
+	struct batch_source batch;
+	struct row_group group;
+	struct parquet *p;
+
+	if (rows->records == 0) {
+		free(columns);
+		free(values);
+		return;
+	}
+	for (uint32_t i = 0; i < rows->schema.count; i++)
+		columns[i] = (struct parquet_column){
+			rows->schema.columns[i].name,
+			column_parquet_type((enum column_kind)rows->schema.columns[i].kind)};
+	if (batch_source_init(&batch, rows, &rows->schema) != OK ||
+	    row_group_init(&group, &rows->schema, ROW_GROUP_STEP) != OK ||
+	    parquet_new(&p, &sink, "fuzz", columns, rows->schema.count, NULL) != OK)
+		abort();
+	while (row_group_clear(&group), batch.source.fill(&batch, &group, NULL) == OK && group.rows) {
+		for (uint32_t i = 0; i < rows->schema.count; i++)
+			values[i] = (struct parquet_values){group.columns[i].data,
+							    group.columns[i].nulls ? group.columns[i].valid
+										   : NULL};
+		if (parquet_group(p, values, group.rows, NULL) != OK)
+			abort();
+		count += group.rows;
+	}
+	if (parquet_end(p, NULL) != OK || count != rows->records || octets == 0)
+		abort();
+	parquet_free(p);
+	row_group_fini(&group);
+	batch_source_fini(&batch);
+	free(columns);
+	free(values);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const struct loader_options options = {.store = "/nonexistent", .read_only = true};
@@ -59,6 +112,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 		convert_all(&duck, loader_rows(loader, false, 0), "flows", "SELECT * FROM flows()");
 		convert_all(&duck, loader_rows(loader, true, 0), "options", "SELECT * FROM options()");
+		write_all(loader_rows(loader, false, 0));
+		write_all(loader_rows(loader, true, 0));
 		duck_close(&duck);
 	}
 	loader_close(loader);
