@@ -90,6 +90,7 @@ static const struct command_option options[] = {
 
 struct collect {
 	struct collector_options options;
+	char store[FOLDER_MAX];
 	struct settings settings; /* of which Tls counts */
 	struct logger log;
 };
@@ -219,7 +220,7 @@ static enum status take_option(struct collect *c, int option, const char *value,
 	switch (option) {
 	case OPT_PROFILE: return OK; /* read already */
 	case OPT_LISTEN: return add_listen(c, value, err);
-	case OPT_STORE: c->options.store = value; return OK;
+	case OPT_STORE: c->options.store = command_folder(c->store, value); return OK;
 	case OPT_HTTP: c->options.http = value; return OK;
 	case OPT_HTTP_REMOTE: c->options.http_remote = true; return OK;
 	case OPT_HTTP_TOKEN: c->options.http_token_file = value; return OK;

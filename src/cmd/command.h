@@ -40,6 +40,11 @@ struct invocation {
 int command_next(struct invocation *invocation, const char **value);
 const char *command_operand(struct invocation *invocation);
 
+/* A folder as it was given, from the root on: DuckDB does not find its way from "." or "..". As it is when it
+ * does not fit. */
+enum { FOLDER_MAX = 1024 };
+const char *command_folder(char out[FOLDER_MAX], const char *given);
+
 /* For commands whose operands are the words of one text, as a filter is, with options between them in any
  * order: take() gets each option's value, *words the operands with a space between them (malloc; NULL: none).
  * take() answers false when the value is wrong, and says in *expected what is right. 0, or the status to end

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void print_help(const struct command *c)
 {
@@ -103,6 +104,24 @@ int command_next(struct invocation *v, const char **value)
 		return -2;
 	}
 	return found;
+}
+
+const char *command_folder(char out[FOLDER_MAX], const char *given)
+{
+	const char *as_given = given;
+	char here[FOLDER_MAX];
+
+	if (given[0] == '\0' || given[0] == '/')
+		return given;
+	while (given[0] == '.' && given[1] == '/')
+		for (given++; *given == '/'; given++)
+			;
+	if (strcmp(given, ".") == 0)
+		given = "";
+	if (!getcwd(here, sizeof here))
+		return as_given;
+	const int length = snprintf(out, FOLDER_MAX, "%s%s%s", here, *given ? "/" : "", given);
+	return length > 0 && length < FOLDER_MAX ? out : as_given;
 }
 
 const char *command_operand(struct invocation *v)

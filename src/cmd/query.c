@@ -34,6 +34,7 @@ static const struct command_option options[] = {
 
 struct request {
 	struct query query;
+	char store[FOLDER_MAX];
 	const char *by, *columns;
 	int64_t now_ms, top, limit;
 	bool top_given, limit_given, order_given, words;
@@ -87,7 +88,7 @@ static bool take_option(void *to, int option, const char *value, const char **ex
 	int64_t ms;
 
 	switch ((enum option)option) {
-	case STORE: r->query.store = value; return true;
+	case STORE: r->query.store = command_folder(r->store, value); return true;
 	case BY: r->by = value; return true;
 	case COLUMNS: r->columns = value; return true;
 	case SQL: r->query.sql = value; return true;

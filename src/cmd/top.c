@@ -33,6 +33,7 @@ enum { ROWS_MOST = 200, SECOND_MS = 1000, MINUTE_MS = 60000, HOUR_MS = 3600000 }
 
 struct top {
 	struct top_screen screen;
+	char store[FOLDER_MAX];
 	struct top_asker asker;
 	int64_t every_ms;
 	struct mono_ns next; /* when to ask again */
@@ -265,7 +266,7 @@ static bool take_option(void *to, int option, const char *value, const char **ex
 	struct top *t = to;
 
 	switch ((enum option)option) {
-	case STORE: t->screen.store = value; return true;
+	case STORE: t->screen.store = command_folder(t->store, value); return true;
 	case LAST:
 		*expected = "a duration with its unit, as 30s, 5m, 1h, 7d,";
 		return duration_parse(&t->screen.span_ms, value, strlen(value)) &&

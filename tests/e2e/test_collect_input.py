@@ -10,6 +10,7 @@ import random
 import re
 import socket
 import struct
+import subprocess
 import time
 
 import collect_lib as cl
@@ -566,6 +567,28 @@ def test_mutated_datagrams():
         c.stop(timeout=60)
         lib.check("Sanitizer" not in c.process.errors() and "runtime error" not in c.process.errors(), c.process.errors()[-4000:])
         print(f"seed {seed}: {sent} mutated datagrams in {seconds:.0f} s, {received:.0f} taken, {drops:.0f} dropped by the kernel")
+
+
+def test_relative_stores():
+    """A store is named from where one stands: ".", "..", a name in it; --sql may name its files in full."""
+    with lib.Lab() as lab:
+        path, store = str(lab.path("flows.ipfix")), pathlib.Path(lab.path("deep/store"))
+        store.mkdir(parents=True)
+        fields = [(8, 4), (1, 8)]
+        pathlib.Path(path).write_bytes(cl.message(cl.template(256, fields), cl.data(256, bytes([10, 0, 0, 1]) + (77).to_bytes(8, "big"))))
+
+        def weir(folder, *words):
+            done = subprocess.run([lib.WEIR, *words], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+            lib.check(done.returncode == 0, f"weir {' '.join(words)}: {done.stderr}")
+            return done.stdout
+
+        weir(store, "collect", "--read", path, "-s", ".")
+        (part,) = (store / "parts").glob("*/flows-*.parquet")
+        for folder, named in ((store, "."), (store, "./"), (store / "parts", ".."), (store.parent, "store"), (store.parent, "./store/"), ("/", str(store))):
+            out = weir(folder, "query", "-s", named, "-o", "json", "--sql", f"SELECT octetDeltaCount AS n FROM read_parquet('{part}')")
+            lib.check(out == '{"n":77}\n', f"{named} from {folder}: {out!r}")
+            out = weir(folder, "query", "-s", named, "-o", "csv", "--columns", "octets")
+            lib.check("77" in out, f"{named} from {folder}: {out!r}")
 
 
 lib.main(globals())
