@@ -8,21 +8,22 @@
 #include "parquet/thrift.h"
 
 enum {
-	LEVEL = 1,         /* of zstd */
-	SAMPLE = 16384,    /* octets of a page that are tried first */
-	ENTRIES = 1 << 20, /* octets of texts in a dictionary */
+	LEVEL = 1,                         /* of zstd */
+	SAMPLE = 16384,                    /* octets of a page that are tried first */
+	ENTRIES = 1 << 20,                 /* octets of texts in a dictionary */
+	PAGE_MOST = INT32_MAX - (1 << 20), /* octets: what a page's header can say, less its levels */
 };
 
-enum status bench_init(struct bench *b)
+enum status scratch_init(struct scratch *b)
 {
-	*b = (struct bench){.dictionary = calloc(1, sizeof *b->dictionary), .zstd = ZSTD_createCCtx()};
+	*b = (struct scratch){.dictionary = calloc(1, sizeof *b->dictionary), .zstd = ZSTD_createCCtx()};
 	if (b->dictionary && b->zstd)
 		return OK;
-	bench_fini(b);
+	scratch_fini(b);
 	return ERR_MEMORY;
 }
 
-void bench_fini(struct bench *b)
+void scratch_fini(struct scratch *b)
 {
 	if (b->dictionary)
 		free(b->dictionary->index);
@@ -34,10 +35,10 @@ void bench_fini(struct bench *b)
 	octets_fini(&b->values);
 	octets_fini(&b->packed);
 	ZSTD_freeCCtx(b->zstd);
-	*b = (struct bench){0};
+	*b = (struct scratch){0};
 }
 
-/* Memory for so many; what is in it does not matter. NULL: none, and what there was is still there. */
+/* Memory for so many. NULL: none, and what there was is still there. */
 static void *grow(void *memory, size_t *room, size_t count, size_t size)
 {
 	if (count <= *room)
@@ -71,7 +72,7 @@ static void gather_numbers(uint64_t *out, const struct type *t, const struct par
 {
 	size_t n = 0;
 
-	switch (t->memory * 2 + t->is_signed) {
+	switch (t->memory * 2 + t->is_signed) { /* octets, and whether there is a sign */
 	case 2: GATHER(uint8_t); break;
 	case 3: GATHER(int8_t); break;
 	case 4: GATHER(uint16_t); break;
@@ -110,9 +111,9 @@ static uint32_t count_nulls(const struct parquet_values *v, uint32_t rows)
 }
 
 /* 1 where there is a value; mostly all are there, or none. */
-static void put_levels(struct bench *b, const struct parquet_values *v, uint32_t rows, uint32_t nulls)
+static void put_levels(struct scratch *b, const struct parquet_values *v, uint32_t rows, uint32_t nulls)
 {
-	uint16_t *level = b->dictionary->index;
+	uint16_t *level = b->dictionary->index; /* not in use yet */
 	uint8_t *to = octets_room(&b->levels, hybrid_room(rows, 1));
 
 	if (!to)
@@ -154,6 +155,15 @@ static void put_plain_numbers(struct octets *o, const uint64_t *numbers, size_t 
 		memcpy(to + 8 * i, &little, sizeof little);
 	}
 	o->used += count * octets;
+}
+
+static uint64_t text_octets(const union parquet_text *texts, size_t count)
+{
+	uint64_t octets = 0;
+
+	for (size_t i = 0; i < count; i++)
+		octets += texts[i].near.length;
+	return octets;
 }
 
 static void put_plain_texts(struct octets *o, const union parquet_text *texts, size_t count, bool lengths)
@@ -240,7 +250,7 @@ static void bound_texts(struct chunk *c, const union parquet_text *texts, size_t
 
 /* Values. */
 
-static void put_index(struct chunk *c, struct bench *b, size_t count)
+static void put_index(struct chunk *c, struct scratch *b, size_t count)
 {
 	/* No bits at all would do for one value; not every reader takes that. */
 	const unsigned width = b->dictionary->count > 1 ? bits_of(b->dictionary->count - 1) : 1;
@@ -253,7 +263,7 @@ static void put_index(struct chunk *c, struct bench *b, size_t count)
 	b->values.used = (size_t)(hybrid_put(to + 1, b->dictionary->index, count, width) - b->values.data);
 }
 
-static void put_numbers(struct chunk *c, struct bench *b, size_t count)
+static void put_numbers(struct chunk *c, struct scratch *b, size_t count)
 {
 	const unsigned octets = c->type->octets;
 	uint64_t least, range;
@@ -276,27 +286,25 @@ static void put_numbers(struct chunk *c, struct bench *b, size_t count)
 	put_plain_numbers(&b->values, b->numbers, count, octets);
 }
 
-static void put_texts(struct chunk *c, struct bench *b, size_t count)
+static enum status put_texts(struct chunk *c, struct scratch *b, size_t count)
 {
 	const struct dictionary *d = b->dictionary;
 	const bool lengths = c->type->shape == SHAPE_TEXT;
-	size_t octets = 0;
 
-	if (dictionary_texts(b->dictionary, b->texts, count)) {
-		for (uint32_t i = 0; i < d->count; i++)
-			octets += d->texts[i].near.length;
-		if (octets <= ENTRIES) {
-			bound_texts(c, d->texts, d->count);
-			put_plain_texts(&b->entries, d->texts, d->count, lengths);
-			put_index(c, b, count);
-			return;
-		}
+	if (dictionary_texts(b->dictionary, b->texts, count) && text_octets(d->texts, d->count) <= ENTRIES) {
+		bound_texts(c, d->texts, d->count);
+		put_plain_texts(&b->entries, d->texts, d->count, lengths);
+		put_index(c, b, count);
+		return OK;
 	}
+	if (text_octets(b->texts, count) + 4 * count > PAGE_MOST)
+		return ERR_LIMIT;
 	bound_texts(c, b->texts, count);
 	put_plain_texts(&b->values, b->texts, count, lengths);
+	return OK;
 }
 
-static enum status put_values(struct chunk *c, struct bench *b, const struct parquet_values *v)
+static enum status put_values(struct chunk *c, struct scratch *b, const struct parquet_values *v)
 {
 	const size_t count = c->rows - c->nulls;
 	union parquet_text *texts;
@@ -324,15 +332,14 @@ static enum status put_values(struct chunk *c, struct bench *b, const struct par
 			return ERR_MEMORY;
 		b->texts = texts;
 		gather_texts(texts, c->type, v, c->rows);
-		put_texts(c, b, count);
-		return OK;
+		return put_texts(c, b, count);
 	}
 }
 
 /* Pages. */
 
 /* Into b->packed; false: it failed, or is not worth it. */
-static bool compress(struct bench *b, const struct octets *content, bool always)
+static bool compress(struct scratch *b, const struct octets *content, bool always)
 {
 	const size_t most = ZSTD_compressBound(content->used);
 	uint8_t *to;
@@ -362,7 +369,7 @@ static void open_page(struct thrift *t, int type, size_t unpacked, size_t packed
 	thrift_number(t, 3, THRIFT_I32, (int64_t)packed);
 }
 
-static enum status put_dictionary_page(struct chunk *c, struct bench *b, struct octets *out)
+static enum status put_dictionary_page(struct chunk *c, struct scratch *b, struct octets *out)
 {
 	struct thrift t = {.out = out};
 	const size_t begun = out->used;
@@ -381,7 +388,7 @@ static enum status put_dictionary_page(struct chunk *c, struct bench *b, struct 
 	return OK;
 }
 
-static void put_data_page(struct chunk *c, struct bench *b, struct octets *out)
+static void put_data_page(struct chunk *c, struct scratch *b, struct octets *out)
 {
 	const bool packed = compress(b, &b->values, false);
 	const struct octets *content = packed ? &b->packed : &b->values;
@@ -404,7 +411,7 @@ static void put_data_page(struct chunk *c, struct bench *b, struct octets *out)
 	octets_put(out, content->data, content->used);
 }
 
-enum status chunk_encode(struct chunk *c, struct bench *b, struct octets *out, enum parquet_type type,
+enum status chunk_encode(struct chunk *c, struct scratch *b, struct octets *out, enum parquet_type type,
 			 const struct parquet_values *v, uint32_t rows)
 {
 	const size_t begun = out->used;
@@ -416,10 +423,10 @@ enum status chunk_encode(struct chunk *c, struct bench *b, struct octets *out, e
 		return ERR_MEMORY;
 	put_levels(b, v, rows, c->nulls);
 	s = put_values(c, b, v);
-	if (s != OK || b->levels.failed || b->entries.failed || b->values.failed)
-		return ERR_MEMORY;
-	if (b->levels.used + b->values.used > INT32_MAX)
-		return ERR_LIMIT;
+	if (s == OK && (b->levels.failed || b->entries.failed || b->values.failed))
+		s = ERR_MEMORY;
+	if (s != OK)
+		return s;
 	if (c->encoding == RLE_DICTIONARY)
 		s = put_dictionary_page(c, b, out);
 	c->data_page = out->used - begun;

@@ -1,4 +1,4 @@
-/* chunk.h: one column of one row group: its values become pages. No octet of the file is written here. */
+/* chunk.h: one column of one row group: its values become pages. */
 #pragma once
 
 #include <zstd.h>
@@ -21,7 +21,7 @@ struct chunk {
 };
 
 /* Memory that chunks share, one after the other. */
-struct bench {
+struct scratch {
 	uint64_t *numbers; /* the values without NULLs; 32-bit ones widened, by their sign */
 	union parquet_text *texts;
 	size_t number_room, text_room;
@@ -33,10 +33,10 @@ struct bench {
 	ZSTD_CCtx *zstd;
 };
 
-MUST_CHECK enum status bench_init(struct bench *b);
-void bench_fini(struct bench *b);
+MUST_CHECK enum status scratch_init(struct scratch *b);
+void scratch_fini(struct scratch *b);
 
-/* Append the pages of `values` to `out`. ERR_MEMORY, ERR_LIMIT (2 GiB). */
-MUST_CHECK enum status chunk_encode(struct chunk *chunk, struct bench *b, struct octets *out,
+/* Append the pages of `values` to `out`. ERR_MEMORY, ERR_LIMIT (2 GiB of texts). */
+MUST_CHECK enum status chunk_encode(struct chunk *chunk, struct scratch *b, struct octets *out,
 				    enum parquet_type type, const struct parquet_values *values,
 				    uint32_t rows);

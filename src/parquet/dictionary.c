@@ -36,14 +36,24 @@ static bool add_direct(struct dictionary *d, const uint64_t *values, size_t coun
 	return true;
 }
 
+/* Whoever sends the values can choose them so that they meet in one slot: then there is no dictionary. */
+static size_t probes_allowed(size_t count)
+{
+	return 4 * count + 4 * (size_t)DICTIONARY_SLOTS;
+}
+
 static bool add_hashed(struct dictionary *d, const uint64_t *values, size_t count)
 {
+	size_t left = probes_allowed(count);
+
 	memset(d->slots, 0, sizeof d->slots);
 	for (size_t i = 0; i < count; i++) {
 		uint64_t slot = values[i] * UINT64_C(0x9e3779b97f4a7c15) >> 50;
 
-		while (d->slots[slot] && d->numbers[d->slots[slot] - 1] != values[i])
+		while (d->slots[slot] && d->numbers[d->slots[slot] - 1] != values[i] && --left)
 			slot = (slot + 1) % DICTIONARY_SLOTS;
+		if (left == 0)
+			return false;
 		if (d->slots[slot] == 0) {
 			if (d->count == DICTIONARY_MOST)
 				return false;
@@ -71,6 +81,8 @@ static bool same_text(const union parquet_text *a, const union parquet_text *b)
 
 bool dictionary_texts(struct dictionary *d, const union parquet_text *values, size_t count)
 {
+	size_t left = probes_allowed(count);
+
 	d->count = 0;
 	memset(d->slots, 0, sizeof d->slots);
 	for (size_t i = 0; i < count; i++) {
@@ -83,8 +95,10 @@ bool dictionary_texts(struct dictionary *d, const union parquet_text *values, si
 			continue;
 		}
 		uint64_t slot = XXH3_64bits(parquet_text_octets(v), v->near.length) % DICTIONARY_SLOTS;
-		while (d->slots[slot] && !same_text(&d->texts[d->slots[slot] - 1], v))
+		while (d->slots[slot] && !same_text(&d->texts[d->slots[slot] - 1], v) && --left)
 			slot = (slot + 1) % DICTIONARY_SLOTS;
+		if (left == 0)
+			return false;
 		if (d->slots[slot] == 0) {
 			if (d->count == DICTIONARY_MOST)
 				return false;

@@ -22,7 +22,8 @@ struct dictionary {
 /* Room for so many values. */
 MUST_CHECK enum status dictionary_reserve(struct dictionary *d, size_t count);
 
-/* Fill in `index`, `count` and the values in the order in which they came. False: there are too many.
+/* Fill in `index`, `count` and the values in the order in which they came. False: there are too many, or they
+ * meet too often in the table.
  * `least`: of the values; `range`: the greatest less the least. */
 MUST_CHECK bool dictionary_numbers(struct dictionary *d, const uint64_t *values, size_t count, uint64_t least,
 				   uint64_t range);

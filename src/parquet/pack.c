@@ -47,8 +47,11 @@ static inline void pack_one(struct packer *p, uint64_t value, unsigned width)
 
 static inline uint8_t *pack_end(struct packer *p)
 {
-	for (; p->have; p->have = p->have > 8 ? p->have - 8 : 0, p->word >>= 8)
+	while (p->have) {
 		*p->out++ = (uint8_t)p->word;
+		p->word >>= 8;
+		p->have -= p->have > 8 ? 8 : p->have;
+	}
 	return p->out;
 }
 

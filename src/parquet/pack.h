@@ -25,7 +25,7 @@ static inline unsigned bits_of(uint64_t value)
 size_t hybrid_room(size_t count, unsigned width);
 uint8_t *hybrid_put(uint8_t *out, const uint16_t *values, size_t count, unsigned width);
 
-/* DELTA_BINARY_PACKED: numbers of `octets` (4 or 8), of which the lower ones count; differences wrap. */
+/* DELTA_BINARY_PACKED: the lower `octets` (4 or 8) of each number; differences wrap. */
 size_t delta_room(size_t count, unsigned octets);
 uint8_t *delta_put(uint8_t *out, const uint64_t *values, size_t count, unsigned octets);
 

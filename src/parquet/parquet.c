@@ -11,6 +11,7 @@
 enum {
 	WRITE_OCTETS = 1 << 20, /* that are gathered before they are written */
 	ROWS_MAX = 1 << 20,
+	BOUNDED_OCTETS = 4 << 20, /* of a footer; what is behind has no bounds, for readers load it whole */
 };
 
 /* Where the footer's octets say of which type a chunk without values is. */
@@ -29,7 +30,7 @@ struct parquet {
 	struct octets out;
 	struct octets groups; /* what the footer says of them */
 	struct octets unsettled, notes;
-	struct bench bench;
+	struct scratch scratch;
 };
 
 static const char magic[4] = "PAR1";
@@ -70,7 +71,7 @@ enum status parquet_new(struct parquet **out, const struct parquet_sink *sink, c
 	struct parquet *p = calloc(1, sizeof *p);
 
 	*out = NULL;
-	if (!p || bench_init(&p->bench) != OK || !(p->columns = calloc(count + 1, sizeof *columns))) {
+	if (!p || scratch_init(&p->scratch) != OK || !(p->columns = calloc(count + 1, sizeof *columns))) {
 		parquet_free(p);
 		return error_set(err, ERR_MEMORY, "%s: no memory for %u columns", name, count);
 	}
@@ -87,7 +88,7 @@ void parquet_free(struct parquet *p)
 {
 	if (!p)
 		return;
-	bench_fini(&p->bench);
+	scratch_fini(&p->scratch);
 	octets_fini(&p->out);
 	octets_fini(&p->groups);
 	octets_fini(&p->unsettled);
@@ -134,7 +135,7 @@ static void describe_chunk(struct parquet *p, struct thrift *t, const struct chu
 		thrift_number(t, 11, THRIFT_I64, (int64_t)offset);
 	thrift_open_field(t, 12);
 	thrift_number(t, 3, THRIFT_I64, c->nulls);
-	if (c->bounded) {
+	if (c->bounded && p->groups.used < BOUNDED_OCTETS) {
 		thrift_binary(t, 5, c->greatest, c->greatest_length);
 		thrift_binary(t, 6, c->least, c->least_length);
 	}
@@ -157,7 +158,7 @@ enum status parquet_group(struct parquet *p, const struct parquet_values *values
 	for (uint32_t i = 0; i < p->column_count; i++) {
 		const uint64_t offset = p->written + p->out.used;
 		struct chunk c;
-		enum status s = chunk_encode(&c, &p->bench, &p->out, p->columns[i].type, &values[i], rows);
+		enum status s = chunk_encode(&c, &p->scratch, &p->out, p->columns[i].type, &values[i], rows);
 
 		if (s != OK)
 			return error_set(err, s, "%s: column %s: %s", p->name, p->columns[i].name,

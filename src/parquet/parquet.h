@@ -2,9 +2,9 @@
  *
  * One column chunk is a dictionary page, when the column has few values, and one data page of version 2.
  * Numbers that are in no dictionary are differences (DELTA_BINARY_PACKED) where these are narrower than the
- * numbers themselves, which else are PLAIN; what zstd (level 1) makes no smaller is left as it is. All
- * columns are OPTIONAL. Least and greatest values stand in the footer, but not of floats, booleans and
- * octets, nor texts above PARQUET_BOUND.
+ * numbers themselves, which else are PLAIN. Dictionaries are compressed (zstd, level 1), and data pages of
+ * which a sample gets smaller. All columns are OPTIONAL. Least and greatest values stand in the footer, but
+ * not of floats, booleans and octets, nor texts above PARQUET_BOUND, nor in a footer that gets long.
  *
  * Octets go to a sink in the order of the file, about a mebioctet at a time. */
 #pragma once
@@ -33,10 +33,11 @@ enum parquet_type {
 	PARQUET_TIME_MS, /* int64_t since 1970, without a time zone */
 	PARQUET_TIME_US,
 	PARQUET_TIME_NS,
-	PARQUET_UUID,    /* 16 octets, as they are written */
-	PARQUET_TEXT,    /* union parquet_text, UTF-8 */
-	PARQUET_OCTETS,  /* union parquet_text */
-	PARQUET_NOTHING, /* no value so far: parquet_settle says later what they are, or they are texts */
+	PARQUET_INSTANT_US, /* the same, UTC */
+	PARQUET_UUID,       /* 16 octets, as they are written */
+	PARQUET_TEXT,       /* union parquet_text, UTF-8 */
+	PARQUET_OCTETS,     /* union parquet_text */
+	PARQUET_NOTHING,    /* no value so far: parquet_settle says later what they are, or they are texts */
 	PARQUET_TYPE_COUNT
 };
 

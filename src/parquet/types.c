@@ -15,6 +15,7 @@ const struct type parquet_types[PARQUET_TYPE_COUNT] = {
 	[PARQUET_TIME_MS] = {INT64, SHAPE_NUMBER, 8, 8, true, true, 9, LOGICAL_TIMESTAMP, 1},
 	[PARQUET_TIME_US] = {INT64, SHAPE_NUMBER, 8, 8, true, true, 10, LOGICAL_TIMESTAMP, 2},
 	[PARQUET_TIME_NS] = {INT64, SHAPE_NUMBER, 8, 8, true, true, NO_CONVERTED, LOGICAL_TIMESTAMP, 3},
+	[PARQUET_INSTANT_US] = {INT64, SHAPE_NUMBER, 8, 8, true, true, 10, 0, 0}, /* the old way to say UTC */
 	[PARQUET_UUID] = {FIXED_ARRAY, SHAPE_FIXED, 16, 16, false, true, NO_CONVERTED, LOGICAL_UUID, 0},
 	[PARQUET_TEXT] = {BYTE_ARRAY, SHAPE_TEXT, sizeof(union parquet_text), 0, false, true, 0, 0, 0},
 	[PARQUET_OCTETS] = {BYTE_ARRAY, SHAPE_TEXT, sizeof(union parquet_text), 0, false, false, NO_CONVERTED,

@@ -22,7 +22,7 @@ enum logical { LOGICAL_NONE = 0, LOGICAL_TIMESTAMP = 8, LOGICAL_UUID = 14 };
 enum shape {
 	SHAPE_BITS,   /* one a value */
 	SHAPE_NUMBER, /* whole numbers: with an order and differences */
-	SHAPE_RAW,    /* numbers that are only octets here: floats */
+	SHAPE_RAW,    /* floats, of which only the octets count here */
 	SHAPE_FIXED,  /* octets, always as many */
 	SHAPE_TEXT,   /* octets behind their length */
 };

@@ -1,5 +1,5 @@
 /* Parquet: row groups of some megabytes, notes as key-value metadata. Types follow the values: integers
- * INT64, floats DOUBLE, booleans BOOLEAN, times TIMESTAMP in microseconds, all else text. */
+ * INT64, floats DOUBLE, booleans BOOLEAN, times TIMESTAMP in microseconds (UTC), all else text. */
 #include <stdlib.h>
 
 #include "parquet/octets.h"
@@ -84,7 +84,7 @@ static enum parquet_type type_of(enum cell_kind kind)
 	case CELL_BIG: return PARQUET_SIGNED64;
 	case CELL_REAL: return PARQUET_DOUBLE;
 	case CELL_BOOLEAN: return PARQUET_BOOLEAN;
-	case CELL_WALL: return PARQUET_TIME_US;
+	case CELL_WALL: return PARQUET_INSTANT_US;
 	default: return PARQUET_TEXT;
 	}
 }
@@ -126,7 +126,7 @@ static bool put_value(struct show_values *c, const struct cell *cell)
 	switch (c->type) {
 	case PARQUET_UNSIGNED64:
 	case PARQUET_SIGNED64:
-	case PARQUET_TIME_US:
+	case PARQUET_INSTANT_US:
 		if (cell->kind == CELL_BIG && (cell->big > INT64_MAX || cell->big < INT64_MIN))
 			return false;
 		number = cell->kind == CELL_WALL  ? microseconds(cell)
@@ -162,7 +162,7 @@ static void point_to_texts(struct show_values *c, uint32_t rows)
 		uint32_t length;
 
 		memcpy(&length, c->values.data + i * sizeof length, sizeof length);
-		const union parquet_text t = parquet_text(c->texts.data + at, length);
+		const union parquet_text t = parquet_text(length ? c->texts.data + at : NULL, length);
 		octets_put(&texts, &t, sizeof t);
 		at += length;
 	}

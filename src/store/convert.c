@@ -21,8 +21,7 @@ void target_nulls(struct target *to, idx_t from, idx_t count)
 		duckdb_vector_ensure_validity_writable(to->vector);
 		to->validity = duckdb_vector_get_validity(to->vector);
 	}
-	for (idx_t i = from; i < from + count; i++)
-		to->validity[i / 64] &= ~(UINT64_C(1) << i % 64);
+	clear_bits(to->validity, (uint32_t)from, (uint32_t)count);
 }
 
 static const uint8_t *field_at(const struct piece *p, uint32_t field, uint32_t i)
@@ -56,10 +55,9 @@ static void put_copy(struct target *to, uint32_t i, const char *text, size_t len
 		((union parquet_text *)to->data)[to->row + i] = parquet_text(kept, length);
 }
 
-/* Faults are counted where the partition is written; a question that sees the same records counts nothing. */
 static void count_fault(const struct piece *p, const struct target *to, enum value_fault why)
 {
-	if (to->group)
+	if (to->counts)
 		p->run->origin->batch_faults[why]++;
 }
 
@@ -212,6 +210,8 @@ static void put_hex(struct target *to, uint32_t i, struct span octets)
 
 	if (!text) {
 		target_nulls(to, to->row + i, 1);
+		if (to->group)
+			to->group->failed = true;
 		return;
 	}
 	memcpy(text, "0x", 2);

@@ -20,7 +20,7 @@ struct piece {
 	const struct field_place *places;
 };
 
-/* Where values go: rows `row` and on. A column is a vector of DuckDB's, or one of a row group. */
+/* Where values go: rows `row` and on of a column, which is a vector of DuckDB's or one of a row group. */
 struct target {
 	duckdb_vector vector;
 	struct row_group *group;
@@ -28,6 +28,7 @@ struct target {
 	void *data;         /* NULL: nowhere */
 	uint64_t *validity; /* of a vector; NULL: all valid so far */
 	idx_t row;
+	bool counts; /* faults are counted, in the origin */
 };
 
 void target_nulls(struct target *to, idx_t from, idx_t count);
@@ -35,7 +36,7 @@ void target_nulls(struct target *to, idx_t from, idx_t count);
 /* The octets of field `field` of record `i`. */
 struct span piece_field(const struct piece *p, uint32_t field, uint32_t i);
 
-/* Each field's own column. Faults are counted in the origin, for a row group only; times in `rows`. */
+/* Each field's own column. Times are noted in `rows`. */
 void convert_field(struct rows *rows, const struct piece *p, uint32_t field, struct target *to);
 
 /* What is made from the field. */

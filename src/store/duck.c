@@ -44,6 +44,13 @@ enum status duck_stream(duckdb_connection connection, const char *sql, duckdb_re
 	return s;
 }
 
+enum status duck_ended(duckdb_result *result, const char *what, struct error *err)
+{
+	const char *text = duckdb_result_error(result);
+
+	return text ? refused(err, what, text) : OK;
+}
+
 enum status duck_run(duckdb_connection connection, const char *sql, const char *what, struct error *err)
 {
 	duckdb_result result;

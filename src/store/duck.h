@@ -27,3 +27,6 @@ MUST_CHECK enum status duck_ask(duckdb_connection connection, const char *sql, d
 /* As duck_ask, with rows that are made as they are fetched. */
 MUST_CHECK enum status duck_stream(duckdb_connection connection, const char *sql, duckdb_result *out,
 				   const char *what, struct error *err);
+
+/* A streamed result gives no more chunks: OK: those were all. ERR_SYSTEM: it broke off. */
+MUST_CHECK enum status duck_ended(duckdb_result *result, const char *what, struct error *err);

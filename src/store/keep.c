@@ -279,7 +279,7 @@ static enum status join(struct loader *l, const struct group *g, struct partitio
 	if (s == OK)
 		s = source_of(l, g, columns, same, &sql, &in_file);
 	if (s == OK)
-		s = query_source_init(&query, l->duck.connection, sql.text, joined->path, err);
+		s = query_source_init(&query, l->duck.connection, sql.text, &in_file, err);
 	if (s == OK) {
 		s = partition_write(l->store, &in_file, &query.source, joined, err);
 		query_source_fini(&query);
@@ -289,12 +289,32 @@ static enum status join(struct loader *l, const struct group *g, struct partitio
 	return s;
 }
 
+/* The members' file takes their place; or nothing has changed. */
+static enum status replace(struct manifest *m, const struct group *g, const struct partition *joined,
+			   int64_t now_ms)
+{
+	const uint32_t partitions = m->partition_count, leaving = m->leaving_count;
+	enum status s = manifest_add(m, joined);
+
+	for (uint32_t i = 0; s == OK && i < g->count; i++)
+		s = manifest_leave(m, m->partitions[g->members[i]].path, now_ms);
+	if (s != OK) {
+		m->partition_count = partitions;
+		m->leaving_count = leaving;
+		return s;
+	}
+	for (uint32_t i = g->count; i-- > 0;)
+		manifest_remove(m, g->members[i]);
+	return OK;
+}
+
 static enum status compact(struct loader *l, bool options, int64_t now_ms, bool *changed, struct error *err)
 {
 	struct manifest *m = &l->manifest;
 	struct constants same = {0};
 	struct schema columns = {0};
 	struct partition joined;
+	int32_t layout = -1;
 	struct group g;
 	enum status s;
 
@@ -307,39 +327,44 @@ static enum status compact(struct loader *l, bool options, int64_t now_ms, bool 
 	join_times(m, &g, &joined);
 	manifest_name(m, options, joined.received_last_ms, joined.path);
 	s = join(l, &g, &joined, &columns, &same, err);
-	if (s == OK)
-		s = manifest_set_constants(m, &joined, &same);
-	const int32_t layout = s == OK ? manifest_layout(m, &columns) : -1;
+	if (s == OK &&
+	    (manifest_set_constants(m, &joined, &same) != OK || (layout = manifest_layout(m, &columns)) < 0))
+		s = ERR_MEMORY;
 	joined.layout = (uint32_t)layout;
-	for (uint32_t i = g.count; s == OK && layout >= 0 && i-- > 0;) {
-		s = manifest_leave(m, m->partitions[g.members[i]].path, now_ms);
-		if (s == OK)
-			manifest_remove(m, g.members[i]);
-	}
-	if (s == OK && layout >= 0) {
-		s = manifest_add(m, &joined);
+	if (s == OK)
+		s = replace(m, &g, &joined, now_ms);
+	if (s == OK)
 		*changed = true;
-	}
+	if (s == ERR_MEMORY && err->text[0] == '\0')
+		(void)error_set(err, s, "no memory to put %u partitions together", g.count);
 	constants_fini(&same);
 	schema_fini(&columns);
 	return s;
 }
 
-enum status keep_house(struct loader *l, int64_t now_ms, struct error *err)
+/* What fails is tried again with the next flush, and keeps nothing else from being done. */
+static void complain(const struct loader *l, enum status s, const struct error *why)
 {
-	struct error why = {0};
-	bool changed = retain(l, now_ms);
-	enum status s = OK;
-
-	changed |= let_go(l, now_ms);
-	for (unsigned options = 0; s == OK && options < 2; options++)
-		s = compact(l, options, now_ms, &changed, &why);
-	if (s == OK && changed)
-		s = manifest_commit(&l->manifest, l->store, &why);
 	if (s != OK)
 		log_warn(l->options.log, "store %s: keeping house, tried again later: %s", l->store,
-			 why.text);
-	return OK;
+			 why->text);
+}
+
+void keep_house(struct loader *l, int64_t now_ms)
+{
+	bool changed = retain(l, now_ms);
+
+	changed |= let_go(l, now_ms);
+	for (unsigned options = 0; options < 2; options++) {
+		struct error why = {0};
+
+		complain(l, compact(l, options, now_ms, &changed, &why), &why);
+	}
+	if (changed) {
+		struct error why = {0};
+
+		complain(l, manifest_commit(&l->manifest, l->store, &why), &why);
+	}
 }
 
 enum status keep_checked(struct loader *l, bool whole, uint32_t *set_aside, struct error *err)

@@ -16,9 +16,8 @@ enum {
  * the manifest does not name. */
 MUST_CHECK enum status keep_swept(struct loader *l, struct error *err);
 
-/* After a flush, or instead of one when nothing came. Failures are logged and tried again later; OK always
- * but for ERR_MEMORY. */
-MUST_CHECK enum status keep_house(struct loader *l, int64_t now_ms, struct error *err);
+/* After a flush, or instead of one when nothing came. Failures are logged and tried again later. */
+void keep_house(struct loader *l, int64_t now_ms);
 
 /* Look at every partition; `whole`: read it for its checksum. Damaged ones are set aside; what cannot be read
  * now stays. */

@@ -18,7 +18,12 @@
 #include "store/options.h"
 #include "store/row_source.h"
 
-enum { LIST_TEXT = 1 << 20, PLAN_FIELDS_MAX = 1 << 17 };
+enum {
+	LIST_TEXT = 1 << 20,
+	PLAN_FIELDS_MAX = 1 << 17,
+	WIDE_COLUMNS = 128,     /* a file of more columns has smaller row groups, and its footer ... */
+	WIDE_RECORDS = 1000000, /* ... gets too long with more records than these */
+};
 
 /* Sessions. */
 
@@ -154,12 +159,16 @@ static enum status try_late(void *arg, const struct waiting_set *w)
 static bool is_full(const struct loader *l)
 {
 	uint64_t records = 0, octets = 0;
+	bool wide = false;
 
 	for (unsigned i = 0; i < 2 * BATCHES; i++) {
-		records += l->rows[i / BATCHES][i % BATCHES].records;
-		octets += l->rows[i / BATCHES][i % BATCHES].octets;
+		const struct rows *r = &l->rows[i / BATCHES][i % BATCHES];
+
+		records += r->records;
+		octets += r->octets;
+		wide |= r->schema.count > WIDE_COLUMNS && r->records >= WIDE_RECORDS;
 	}
-	return l->full || records >= l->options.flush_records || octets >= l->options.flush_octets ||
+	return l->full || wide || records >= l->options.flush_records || octets >= l->options.flush_octets ||
 	       l->plan_fields > PLAN_FIELDS_MAX;
 }
 
@@ -403,8 +412,10 @@ enum status loader_flush(struct loader *l, int64_t now_ms, struct error *err)
 	const uint32_t partitions = l->manifest.partition_count;
 	bool tried = false;
 
-	if (!l->taken)
-		return keep_house(l, now_ms, err);
+	if (!l->taken) {
+		keep_house(l, now_ms);
+		return OK;
+	}
 	waiting_expire(&l->waiting, now_ms - l->waiting.limits.patience_ms);
 
 	each_fault(l, FAULTS_FORGET);
@@ -424,7 +435,8 @@ enum status loader_flush(struct loader *l, int64_t now_ms, struct error *err)
 		return error_prefix(err, s, "store %s", l->store);
 	}
 	begin_batch(l);
-	return keep_house(l, now_ms, err);
+	keep_house(l, now_ms);
+	return OK;
 }
 
 /* Beginning and end. */

@@ -132,24 +132,24 @@ static enum status put_group(struct parquet *file, struct row_group *g, struct p
 }
 
 static enum status put_groups(struct parquet *file, struct row_group *g, const struct row_source *source,
-			      uint64_t records, struct error *err)
+			      uint64_t records, const char *path, struct error *err)
 {
 	uint64_t rows = 0;
 	auto_free struct parquet_values *values = calloc(g->schema->count + 1, sizeof *values);
-	enum status s = values ? OK : error_set(err, ERR_MEMORY, "no memory for a row group");
+	enum status s = values ? OK : error_set(err, ERR_MEMORY, "%s: no memory for a row group", path);
 
 	while (s == OK) {
 		row_group_clear(g);
 		s = source->fill(source->arg, g, err);
 		if (s == OK && g->failed)
-			s = error_set(err, ERR_MEMORY, "no memory for texts of a row group");
+			s = error_set(err, ERR_MEMORY, "%s: no memory for texts of a row group", path);
 		if (s != OK || g->rows == 0)
 			break;
 		s = put_group(file, g, values, err);
 		rows += g->rows;
 	}
 	if (s == OK && rows != records)
-		s = error_set(err, ERR_SYSTEM, "%llu rows came of %llu", (unsigned long long)rows,
+		s = error_set(err, ERR_SYSTEM, "%s: %llu rows came of %llu", path, (unsigned long long)rows,
 			      (unsigned long long)records);
 	return s == OK ? parquet_end(file, err) : s;
 }
@@ -204,7 +204,7 @@ static enum status put_file(int fd, const char *path, const struct schema *schem
 	if (s == OK)
 		s = parquet_new(&file, &sink, path, columns, schema->count, err);
 	if (s == OK)
-		s = put_groups(file, &group, source, records, err);
+		s = put_groups(file, &group, source, records, path, err);
 	parquet_free(file);
 	row_group_fini(&group);
 	return s;

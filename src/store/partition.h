@@ -29,7 +29,8 @@ struct partition {
 
 /* Write what `source` gives, whose columns are `schema`, into `store`/out->path, and fill in octets and
  * checksums. The caller has chosen the path and says how many records there are: another number of rows is an
- * error. ERR_SYSTEM, ERR_PERMISSION, ERR_LIMIT, ERR_MEMORY, what the source answers. */
+ * error. ERR_SYSTEM, ERR_PERMISSION, ERR_LIMIT, ERR_MEMORY, ERR_FORMAT (it does not read back as it was
+ * written), what the source answers. */
 MUST_CHECK enum status partition_write(const char *store, const struct schema *schema,
 				       const struct row_source *source, struct partition *out,
 				       struct error *err);

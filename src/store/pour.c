@@ -28,50 +28,60 @@ void pour_fini(struct pour *p)
 	*p = (struct pour){0};
 }
 
-/* Every column of the piece that is asked for: from its fields, and NULL where the run has none. */
+/* Rows of the column before `row` that nothing was said of have no value. */
+static void fill_up(struct target *to, uint32_t row)
+{
+	if (to->row < row && to->data)
+		target_nulls(to, to->row, row - to->row);
+	to->row = row;
+}
+
+/* The column's target, to be written from `row` on. NULL: it is not asked for, or has these rows already: two
+ * names of fields that are one to SQL. */
+static struct target *target_of(struct pour *p, int32_t column, uint32_t row)
+{
+	struct target *to = column >= 0 && p->asked[column] >= 0 ? &p->targets[p->asked[column]] : NULL;
+
+	if (!to || to->row > row)
+		return NULL;
+	fill_up(to, row);
+	return to;
+}
+
+/* What it costs hangs on the fields of the piece, not on the columns of the batch. */
 static void pour_piece(struct pour *p, const struct piece *piece, uint32_t row)
 {
 	const struct plan *plan = piece->slot->plan;
+	struct target *to;
 
-	for (uint32_t i = 0; i < p->count; i++)
-		p->targets[i].row = row;
-	for (uint32_t i = 0; i < BASE_COLUMN_COUNT; i++)
-		if (p->asked[i] >= 0) {
-			convert_base(piece, (enum base_column)i, &p->targets[p->asked[i]]);
-			p->targets[p->asked[i]].row = row + piece->count;
+	for (int32_t i = 0; i < BASE_COLUMN_COUNT; i++)
+		if ((to = target_of(p, i, row))) {
+			convert_base(piece, (enum base_column)i, to);
+			to->row += piece->count;
 		}
 	for (uint32_t f = 0; f < plan->column_count; f++) {
-		const int32_t column = piece->slot->columns[f], derived = piece->slot->derived[f];
-
-		if (column >= 0 && p->asked[column] >= 0) {
-			struct target *to = &p->targets[p->asked[column]];
-
-			if (to->row == row) /* two names that are one to SQL: the first has the column */
-				convert_field(p->rows, piece, f, to);
-			to->row = row + piece->count;
+		if ((to = target_of(p, piece->slot->columns[f], row))) {
+			convert_field(p->rows, piece, f, to);
+			to->row += piece->count;
 		}
-		if (derived >= 0 && p->asked[derived] >= 0) {
-			struct target *to = &p->targets[p->asked[derived]];
-
-			if (to->row == row)
-				convert_derived(p->rows, piece, f, to);
-			to->row = row + piece->count;
+		if ((to = target_of(p, piece->slot->derived[f], row))) {
+			convert_derived(p->rows, piece, f, to);
+			to->row += piece->count;
 		}
 	}
-	for (uint32_t i = 0; i < p->count; i++)
-		if (p->targets[i].row == row && p->targets[i].data)
-			target_nulls(&p->targets[i], row, piece->count);
 }
 
-uint32_t pour_next(struct pour *p, uint32_t row, uint32_t room)
+uint32_t pour_next(struct pour *p, uint32_t room)
 {
 	struct piece piece;
 	uint32_t done = 0;
 
 	while (done < room &&
 	       cursor_next(&p->cursor, room - done < PIECE_MAX ? room - done : PIECE_MAX, &piece)) {
-		pour_piece(p, &piece, row + done);
+		pour_piece(p, &piece, done);
 		done += piece.count;
 	}
+	for (uint32_t i = 0; i < p->count; i++)
+		fill_up(&p->targets[i], done);
 	return done;
 }

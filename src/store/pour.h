@@ -1,4 +1,4 @@
-/* pour.h: the records of a batch into columns, some of them or all: of DuckDB's vectors, or of a row group.
+/* pour.h: pours the records of a batch into columns, all or some: those of a row group, or DuckDB's vectors.
  */
 #pragma once
 
@@ -17,6 +17,6 @@ struct pour {
 MUST_CHECK enum status pour_init(struct pour *p, struct rows *rows, const uint64_t *columns, uint32_t count);
 void pour_fini(struct pour *p);
 
-/* The next records, at most `room`, become rows `row` and on of the targets. How many: 0: there are no more.
+/* The next records, at most `room`, become the rows of the targets from 0 on. How many: 0: there are no more.
  */
-uint32_t pour_next(struct pour *p, uint32_t row, uint32_t room);
+uint32_t pour_next(struct pour *p, uint32_t room);

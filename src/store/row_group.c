@@ -54,6 +54,7 @@ void row_group_clear(struct row_group *g)
 	for (uint32_t i = 0; i < g->schema->count; i++)
 		g->columns[i].nulls = false;
 	g->rows = 0;
+	g->kept = 0;
 	free_texts(g);
 }
 
@@ -76,6 +77,7 @@ const uint8_t *row_group_keep(struct row_group *g, const void *octets, size_t le
 	if (length)
 		memcpy(to, octets, length);
 	b->used += length;
+	g->kept += length;
 	return to;
 }
 
@@ -85,11 +87,5 @@ void row_group_nulls(struct row_group *g, struct row_group_column *c, uint32_t f
 		memset(c->valid, 0xff, (g->room + 63) / 64 * sizeof *c->valid);
 		c->nulls = true;
 	}
-	for (uint32_t at = from, end = from + count; at < end;) {
-		const uint32_t left = 64 - at % 64, n = end - at < left ? end - at : left;
-		const uint64_t ones = n == 64 ? UINT64_MAX : (UINT64_C(1) << n) - 1;
-
-		c->valid[at / 64] &= ~(ones << at % 64);
-		at += n;
-	}
+	clear_bits(c->valid, from, count);
 }

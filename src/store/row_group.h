@@ -4,7 +4,10 @@
 #include "parquet/parquet.h"
 #include "store/column.h"
 
-enum { ROW_GROUP_STEP = 2048 }; /* rooms for rows are so many times some: DuckDB's vectors and our pieces */
+enum {
+	ROW_GROUP_STEP = 2048, /* a group's room is a multiple of this: DuckDB's vectors and our pieces */
+	ROW_GROUP_OCTETS = 64 << 20, /* of texts that are kept: a group that has as many is full */
+};
 
 struct row_group_column {
 	void *data;      /* as the kind's DuckDB type has it in a vector */
@@ -19,6 +22,7 @@ struct row_group {
 	struct row_group_column *columns;
 	uint32_t rows, room;
 	struct text_block *texts; /* octets of texts that are made here */
+	size_t kept;              /* how many */
 	bool failed;              /* no memory for one of them */
 };
 
@@ -41,3 +45,14 @@ const uint8_t *row_group_keep(struct row_group *group, const void *octets, size_
 
 /* Rows `from` and on have no value in the column. */
 void row_group_nulls(struct row_group *group, struct row_group_column *column, uint32_t from, uint32_t count);
+
+/* Bits `from` and on of an array, the lowest first. */
+static inline void clear_bits(uint64_t *bits, uint32_t from, uint32_t count)
+{
+	for (uint32_t at = from, end = from + count; at < end;) {
+		const uint32_t left = 64 - at % 64, n = end - at < left ? end - at : left;
+
+		bits[at / 64] &= ~((n == 64 ? UINT64_MAX : (UINT64_C(1) << n) - 1) << at % 64);
+		at += n;
+	}
+}

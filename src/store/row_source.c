@@ -11,9 +11,9 @@ static enum status fill_from_batch(void *arg, struct row_group *g, struct error 
 
 	(void)err;
 	for (uint32_t i = 0; i < b->pour.count; i++)
-		b->pour.targets[i] =
-			(struct target){.group = g, .column = &g->columns[i], .data = g->columns[i].data};
-	g->rows = pour_next(&b->pour, 0, g->room);
+		b->pour.targets[i] = (struct target){
+			.group = g, .column = &g->columns[i], .data = g->columns[i].data, .counts = true};
+	g->rows = pour_next(&b->pour, g->room);
 	return OK;
 }
 
@@ -62,9 +62,12 @@ static void take_vector(struct row_group *g, uint32_t column, duckdb_vector vect
 	const size_t width = parquet_width(type);
 
 	memcpy((uint8_t *)c->data + g->rows * width, duckdb_vector_get_data(vector), count * width);
-	for (uint32_t i = 0; valid && i < count; i++)
-		if (!(valid[i / 64] >> i % 64 & 1))
-			row_group_nulls(g, c, g->rows + i, 1);
+	for (uint32_t i = 0, end; valid && i < count; i = end + 1) {
+		for (end = i; end < count && !(valid[end / 64] >> end % 64 & 1); end++)
+			;
+		if (end > i)
+			row_group_nulls(g, c, g->rows + i, end - i);
+	}
 	if (type == PARQUET_TEXT || type == PARQUET_OCTETS)
 		keep_texts(g, c, g->rows, count);
 }
@@ -73,15 +76,11 @@ static enum status fill_from_query(void *arg, struct row_group *g, struct error 
 {
 	struct query_source *q = arg;
 
-	for (;;) {
+	while (g->kept < ROW_GROUP_OCTETS) {
 		if (!q->chunk)
 			q->chunk = duckdb_fetch_chunk(q->result);
-		if (!q->chunk) {
-			const char *why = duckdb_result_error(&q->result);
-
-			return why ? error_set(err, ERR_SYSTEM, "DuckDB: %.*s", (int)strcspn(why, "\n"), why)
-				   : OK;
-		}
+		if (!q->chunk)
+			return duck_ended(&q->result, "rows of a query", err);
 		const uint32_t count = (uint32_t)duckdb_data_chunk_get_size(q->chunk);
 		if (count > g->room - g->rows)
 			return OK;
@@ -90,13 +89,31 @@ static enum status fill_from_query(void *arg, struct row_group *g, struct error 
 		g->rows += count;
 		duckdb_destroy_data_chunk(&q->chunk);
 	}
+	return OK;
+}
+
+static bool has_columns(duckdb_result *result, const struct schema *schema)
+{
+	if (duckdb_column_count(result) != schema->count)
+		return false;
+	for (uint32_t i = 0; i < schema->count; i++)
+		if (duckdb_column_type(result, i) !=
+		    column_duckdb_type((enum column_kind)schema->columns[i].kind))
+			return false;
+	return true;
 }
 
 enum status query_source_init(struct query_source *q, duckdb_connection connection, const char *select,
-			      const char *what, struct error *err)
+			      const struct schema *schema, struct error *err)
 {
+	enum status s;
+
 	*q = (struct query_source){.source = {.arg = q, .fill = fill_from_query}};
-	return duck_stream(connection, select, &q->result, what, err);
+	s = duck_stream(connection, select, &q->result, "rows of a query", err);
+	if (s != OK || has_columns(&q->result, schema))
+		return s;
+	query_source_fini(q);
+	return error_set(err, ERR_SYSTEM, "rows of a query: not of the columns that were asked for");
 }
 
 void query_source_fini(struct query_source *q)

@@ -153,6 +153,7 @@ static void print_lists(struct rows *r, const struct rows_plan *slot, struct run
 			uint8_t *text = printer->text->full ? NULL : take_room(r, length);
 			if (text)
 				memcpy(text, printer->text->data, length);
+			r->octets += text ? length : 0;
 			lists[at++] = span_of(text, text ? length : 0);
 		}
 	}

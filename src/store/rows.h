@@ -1,5 +1,5 @@
-/* rows.h: data records that wait to become columns: their octets, as they were received, and what stands on
- * each. Served to DuckDB as a table function, column by column; no record is taken apart before.
+/* rows.h: data records that wait to become columns (pour.h): their octets, as they were received, and what
+ * stands on each. No record is taken apart before.
  *
  * One batch holds records of one kind: with a scope (options) or without. */
 #pragma once
@@ -35,7 +35,7 @@ struct rows {
 	struct run *runs;
 	uint32_t run_count, run_room;
 	struct rows_block *blocks; /* octets; the newest first */
-	uint64_t records, octets;
+	uint64_t records, octets;  /* octets: with the texts of lists */
 	uint64_t columns_left_out; /* fields, each counted once a batch, for which there was no column */
 	int64_t first_ms, last_ms; /* of the times on the records; first > last: none */
 	int64_t received_first_ms, received_last_ms;

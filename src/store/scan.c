@@ -75,7 +75,7 @@ static void fill(duckdb_function_info info, duckdb_data_chunk chunk)
 		s->pour.targets[i] = (struct target){
 			.vector = vector, .data = s->real[i] ? duckdb_vector_get_data(vector) : NULL};
 	}
-	duckdb_data_chunk_set_size(chunk, pour_next(&s->pour, 0, (uint32_t)duckdb_vector_size()));
+	duckdb_data_chunk_set_size(chunk, pour_next(&s->pour, (uint32_t)duckdb_vector_size()));
 }
 
 enum status rows_register(struct rows *r, duckdb_connection connection, const char *name, struct error *err)

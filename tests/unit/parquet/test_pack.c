@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "parquet/dictionary.h"
 #include "parquet/pack.h"
 #include "parquet/thrift.h"
 
@@ -253,12 +254,50 @@ static void test_thrift(void **state)
 	octets_fini(&o);
 }
 
+/* A table whose hash is turned round: the k-th value that falls into slot 0. */
+static uint64_t colliding(uint64_t k)
+{
+	uint64_t inverse = 1;
+
+	for (unsigned i = 0; i < 6; i++) /* of the multiplier, modulo 2^64 */
+		inverse *= 2 - UINT64_C(0x9e3779b97f4a7c15) * inverse;
+	return k * inverse;
+}
+
+static void test_dictionary(void **state)
+{
+	static uint64_t values[20000];
+	struct dictionary *d = calloc(1, sizeof *d);
+	uint64_t random = 1;
+
+	(void)state;
+	assert_non_null(d);
+	assert_int_equal(dictionary_reserve(d, 20000), OK);
+	for (size_t i = 0; i < 20000; i++)
+		values[i] = draw(&random) % DICTIONARY_MOST * UINT64_C(1000003);
+	assert_true(dictionary_numbers(d, values, 20000, 0, UINT64_MAX));
+	assert_true(d->count <= DICTIONARY_MOST);
+	for (size_t i = 0; i < 20000; i++)
+		assert_int_equal(d->numbers[d->index[i]], values[i]);
+
+	/* As many, but all in one slot: looking each up would take thousands of steps. */
+	for (size_t i = 0; i < 20000; i++)
+		values[i] = colliding(i % DICTIONARY_MOST);
+	assert_false(dictionary_numbers(d, values, 20000, 0, UINT64_MAX));
+
+	for (size_t i = 0; i < 20000; i++)
+		values[i] = draw(&random);
+	assert_false(dictionary_numbers(d, values, 20000, 0, UINT64_MAX));
+	free(d->index);
+	free(d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_hybrid), cmocka_unit_test(test_runs_are_short),
 		cmocka_unit_test(test_delta),  cmocka_unit_test(test_delta_width),
-		cmocka_unit_test(test_thrift),
+		cmocka_unit_test(test_thrift), cmocka_unit_test(test_dictionary),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,6 +56,27 @@ class Case(unittest.TestCase):
 
 
 class Answers(Case):
+    def test_parquet(self):
+        """Empty texts, NULLs, a column that gets its type late: the file is one, and DuckDB reads it back."""
+        sql = (
+            "SELECT '' AS empty, NULL AS none, i::UBIGINT AS n, CASE WHEN i > 150000 THEN i::DOUBLE / 2 END AS late, "
+            "TIMESTAMP '2026-11-22 10:00:00.5' AS t, i % 2 = 0 AS even FROM range(160000) r(i)"
+        )
+        done = query("--sql", sql, "-o", "parquet")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual((done.stdout[:4], done.stdout[-4:]), (b"PAR1", b"PAR1"))
+        path = Case.store / "answer.parquet"
+        path.write_bytes(done.stdout)
+        sql = (
+            "SELECT count(*) AS rows, count(DISTINCT empty) AS empties, count(none) AS nones, sum(n)::BIGINT AS n, sum(late) AS late, "
+            f"count(*) FILTER (even) AS even, min(t) = max(t) AS same FROM read_parquet('{path}')"
+        )
+        done = query("--sql", sql, "-o", "json")
+        path.unlink()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        want = {"rows": 160000, "empties": 1, "nones": 0, "n": 160000 * 159999 // 2, "late": sum(range(150001, 160000)) / 2, "even": 80000, "same": True}
+        self.assertEqual(json.loads(done.stdout), want)
+
     def test_top(self):
         asked = self.rows("--by", "src", "--top", "3", "ipv4")
         told = self.rows("--sql", "SELECT sourceIPv4Address AS a, sum(octetDeltaCount) AS octets, sum(packetDeltaCount) AS packets,"

@@ -1,4 +1,7 @@
 /* Every abstract data type and every awkward encoding of it, from a message to a column. */
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "build.h"
 
 struct value_case {
@@ -99,6 +102,17 @@ static void add_options(struct build *b, uint32_t sequence)
 	build_octets(b, "\xff\xfe", 2);
 }
 
+/* A folder stands where the manifest is to be: what was counted on the way does not count. */
+static void flush_in_vain(struct loader *l, const char *folder)
+{
+	char path[256];
+
+	snprintf(path, sizeof path, "%s/manifest.json", folder);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_not_equal(loader_flush(l, RECEIVED_MS, NULL), OK);
+	assert_int_equal(rmdir(path), 0);
+}
+
 /* All of them in one store, each record with its number, so that one load serves all. */
 static void every_type(void **state)
 {
@@ -121,6 +135,7 @@ static void every_type(void **state)
 	}
 	add_options(b, (uint32_t)count);
 	take(l, b, 1, count + 1);
+	flush_in_vain(l, folder);
 	flush(l);
 	ask_open(&a, folder);
 	assert_int_equal(a.coverage.records, count + 1);

@@ -407,9 +407,39 @@ static void templates_end_over_udp(void **state)
 	end(&t);
 }
 
+/* A list of eight octets is a text of seventy: the batch is full by what it holds, not by what was sent. */
+static void lists_fill_a_batch(void **state)
+{
+	static const struct field fields[] = {{IE_basicList, FIELD_VARIABLE, 0}};
+	char *folder = folder_new();
+	const struct loader_options options = {.store = folder, .flush_octets = 64 << 10};
+	struct build *b = malloc(sizeof *b);
+	struct loader *l;
+	uint32_t taken = 0;
+
+	assert_int_equal(loader_open(&l, &options, NULL), OK);
+	for (enum status s = OK; s == OK; taken += s == OK) {
+		build_begin(b, 100 * taken, 1);
+		build_template(b, 256, 0, fields, 1);
+		build_set(b, 256);
+		for (unsigned i = 0; i < 100; i++)
+			build_octets(b, "\x07\x03\0\x0a\0\x01\x07\x08", 8);
+		const struct input_message m = from_host(build_end(b), 1, taken + 1);
+		s = loader_take(l, &m);
+		assert_true(s == OK || s == AGAIN);
+		assert_true(taken < 82); /* 64 KiB of records alone */
+	}
+	assert_in_range(taken, 5, 12);
+	flush(l);
+	loader_close(l);
+	folder_free(folder);
+	free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(lists_fill_a_batch),
 		cmocka_unit_test(sampling_scales_beside),
 		cmocka_unit_test(one_in_a_hundred_for_the_domain),
 		cmocka_unit_test(names_and_start_from_options),
