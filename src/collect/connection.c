@@ -107,15 +107,16 @@ ssize_t stream_peek(const struct connection *c, uint8_t *out, size_t room)
 	return recv(c->fd, out, room, MSG_DONTWAIT | MSG_PEEK);
 }
 
-void stream_let_go(const struct connection *c, size_t length)
+bool stream_let_go(const struct connection *c, size_t length)
 {
 	while (length > 0) {
 		const ssize_t n = recv(c->fd, NULL, length, MSG_DONTWAIT | MSG_TRUNC);
 
-		if (n <= 0 && errno != EINTR)
-			return; /* the connection is gone, as the next read will find */
+		if (n == 0 || (n < 0 && errno != EINTR))
+			return false;
 		length -= n > 0 ? (size_t)n : 0;
 	}
+	return true;
 }
 
 /* Messages of it were not stored, and now others could be: it ends, by a reset, so that its exporter learns
@@ -156,11 +157,10 @@ static bool read_some(struct connection *c)
 	if (c->filled > CONNECTION_BUFFER / 2)
 		w->more = true;
 	const bool good = take_messages(c);
-	if (c->owner->channel->done)
-		c->owner->channel->done(c);
-	if (!good)
-		end_connection(c, ENDED_MALFORMED);
-	return good;
+	const bool let_go = !c->owner->channel->done || c->owner->channel->done(c);
+	if (!good || !let_go)
+		end_connection(c, good ? ENDED_BY_ERROR : ENDED_MALFORMED);
+	return good && let_go;
 }
 
 static void read_session(struct connection *c)

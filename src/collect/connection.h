@@ -38,8 +38,9 @@ struct channel_type {
 	ssize_t (*read)(struct connection *, uint8_t *out, size_t room);
 	/* Whatever `read` gave has been handed to the journal, but for the beginning of a message. NULL:
 	 * nothing to do. What a stream's kernel holds is let go of only now: a collector that dies before
-	 * makes the kernel reset the connection, and so the exporter learns that not all was read. */
-	void (*done)(struct connection *);
+	 * makes the kernel reset the connection, and so the exporter learns that not all was read. False: the
+	 * kernel holds it still; the connection has to end, for it would be read again. */
+	bool (*done)(struct connection *);
 	void (*leave)(struct connection *); /* tell the exporter that we are going (RFC 7011 10.4.5) */
 	void (*end)(struct connection *);   /* let go of what `begin` made; NULL: nothing */
 };
@@ -69,7 +70,7 @@ struct connections {
 
 /* As recv, but the kernel keeps the octets until stream_let_go. */
 ssize_t stream_peek(const struct connection *c, uint8_t *out, size_t room);
-void stream_let_go(const struct connection *c, size_t length);
+bool stream_let_go(const struct connection *c, size_t length);
 
 static inline void *connection_extra(struct connection *c)
 {

@@ -98,13 +98,16 @@ static bool dtls_sctp_begin(struct connection *c)
 	return true;
 }
 
-static void dtls_sctp_done(struct connection *c)
+static bool dtls_sctp_done(struct connection *c)
 {
 	struct dtls_sctp_part *part = connection_extra(c);
 
-	if (part->held && recv(c->fd, part->record, part->held, MSG_DONTWAIT) > 0)
+	if (part->held && !sctp_let_go(c->fd, part->record, part->held))
+		return false;
+	if (part->held)
 		part->filled = 0;
 	part->held = 0;
+	return true;
 }
 
 /* A whole message of the exporter's into `record`, with its length; the kernel keeps it, or its last part,
@@ -182,10 +185,10 @@ static enum channel_progress dtls_sctp_shake(struct connection *c)
 	for (int i = 0; i < EVENTS_READ && progress == CHANNEL_WAITS; i++) {
 		const ssize_t n = peek_message(c);
 		const bool none = n < 0 && (errno == EAGAIN || errno == EINTR);
+		const bool taken =
+			n > 0 && BIO_write(part->in, part->record, (int)n) == (int)n && dtls_sctp_done(c);
 
-		if (n > 0 && BIO_write(part->in, part->record, (int)n) == (int)n)
-			dtls_sctp_done(c);
-		else if (!none) {
+		if (!taken && !none) {
 			ERR_clear_error();
 			trust_refuse(&c->owner->listener, part->ssl, &part->peer, SSL_ERROR_SYSCALL,
 				     &c->peer.session);
@@ -247,8 +250,7 @@ static ssize_t dtls_sctp_read(struct connection *c, uint8_t *out, size_t room)
 	if (filled && (c->filled || is_whole(out, filled)))
 		return (ssize_t)filled;
 	const bool good = !filled && (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_ZERO_RETURN);
-	dtls_sctp_done(c);
-	errno = good ? EAGAIN : filled ? EBADMSG : EPROTO;
+	errno = !dtls_sctp_done(c) ? EPROTO : good ? EAGAIN : filled ? EBADMSG : EPROTO;
 	return -1;
 }
 

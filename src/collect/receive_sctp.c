@@ -51,14 +51,27 @@ static ssize_t sctp_read(struct connection *c, uint8_t *out, size_t room)
 	return n;
 }
 
-static void sctp_done(struct connection *c)
+bool sctp_let_go(int fd, uint8_t *room, size_t length)
+{
+	ssize_t n;
+
+	do
+		n = recv(fd, room, length, MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	return n == (ssize_t)length;
+}
+
+static bool sctp_done(struct connection *c)
 {
 	struct sctp_part *part = connection_extra(c);
 
 	/* To the room behind what is kept, which is less than a message: CONNECTION_READ_MIN at least. */
-	if (part->held && recv(c->fd, c->buffer + c->filled, part->held, MSG_DONTWAIT) > 0)
+	if (part->held && !sctp_let_go(c->fd, c->buffer + c->filled, part->held))
+		return false;
+	if (part->held)
 		part->inside = !part->ends;
 	part->held = 0;
+	return true;
 }
 
 /* An exporter must not take for read what was not: each packet is answered at once and not after a while,

@@ -17,12 +17,11 @@ static ssize_t tcp_read(struct connection *c, uint8_t *out, size_t room)
 	return n;
 }
 
-static void tcp_done(struct connection *c)
+static bool tcp_done(struct connection *c)
 {
-	struct tcp_part *part = connection_extra(c);
+	const struct tcp_part *part = connection_extra(c);
 
-	stream_let_go(c, part->held);
-	part->held = 0;
+	return stream_let_go(c, part->held);
 }
 
 static void tcp_leave(struct connection *c)

@@ -59,12 +59,13 @@ static enum channel_progress tls_shake(struct connection *c)
 	return CHANNEL_FAILED;
 }
 
-static void tls_done(struct connection *c)
+static bool tls_done(struct connection *c)
 {
 	struct tls_part *part = connection_extra(c);
+	const size_t held = part->held;
 
-	stream_let_go(c, part->held);
 	part->held = 0;
+	return stream_let_go(c, held);
 }
 
 /* What SSL_read answered last, when it gave nothing. */
@@ -73,11 +74,10 @@ static ssize_t nothing(struct connection *c, int error)
 	switch (error) {
 	case SSL_ERROR_WANT_READ:
 	case SSL_ERROR_WANT_WRITE:
-		tls_done(c); /* part of a TLS record: none of it is a message yet */
-		errno = EAGAIN;
+		errno = tls_done(c) ? EAGAIN : EPROTO; /* part of a TLS record: none of it is a message yet */
 		return -1;
 	case SSL_ERROR_ZERO_RETURN:
-		tls_done(c); /* what the kernel still holds would make a reset of our end */
+		(void)tls_done(c); /* what the kernel still holds would make a reset of our end */
 		return 0;
 	default: errno = EPROTO; return -1;
 	}
