@@ -88,8 +88,7 @@ bool dictionary_texts(struct dictionary *d, const union parquet_text *values, si
 	for (size_t i = 0; i < count; i++) {
 		const union parquet_text *v = &values[i];
 
-		/* The exporter's address, an interface's name: mostly that of the row before, to the octet.
-		 */
+		/* The exporter's address, an interface's name: mostly that of the row before. */
 		if (i && memcmp(v, v - 1, sizeof *v) == 0) {
 			d->index[i] = d->index[i - 1];
 			continue;

@@ -276,6 +276,9 @@ static enum status join(struct loader *l, const struct group *g, struct partitio
 
 	sql_init(&sql);
 	s = columns_of(&l->manifest, g, columns, same);
+	if (s == ERR_LIMIT)
+		(void)error_set(err, s, "%u partitions have more than %d columns together", g->count,
+				COLUMNS_MAX);
 	if (s == OK)
 		s = source_of(l, g, columns, same, &sql, &in_file);
 	if (s == OK)

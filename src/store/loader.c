@@ -21,8 +21,7 @@
 enum {
 	LIST_TEXT = 1 << 20,
 	PLAN_FIELDS_MAX = 1 << 17,
-	WIDE_COLUMNS = 128,     /* a file of more columns has smaller row groups, and its footer ... */
-	WIDE_RECORDS = 1000000, /* ... gets too long with more records than these */
+	WIDE_RECORDS = 1000000, /* in smaller row groups: with more, the footer gets too long */
 };
 
 /* Sessions. */
@@ -166,7 +165,7 @@ static bool is_full(const struct loader *l)
 
 		records += r->records;
 		octets += r->octets;
-		wide |= r->schema.count > WIDE_COLUMNS && r->records >= WIDE_RECORDS;
+		wide |= r->schema.count > PARTITION_WIDE && r->records >= WIDE_RECORDS;
 	}
 	return l->full || wide || records >= l->options.flush_records || octets >= l->options.flush_octets ||
 	       l->plan_fields > PLAN_FIELDS_MAX;

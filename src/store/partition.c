@@ -18,7 +18,6 @@ enum {
 	TAIL = 8, /* a Parquet file ends with its footer's length and "PAR1" */
 	WINDOW = 1 << 18,
 	ROW_GROUP = 122880,
-	WIDE = 128, /* columns up to which row groups have their full size */
 };
 
 /* The checksum of a file, once over. */
@@ -104,8 +103,7 @@ static enum status sum_footer(int fd, uint64_t octets, uint64_t *out, const char
 	return s;
 }
 
-/* UUIDs in memory are DuckDB's: numbers of 128 bits, the highest turned, of which the lower half comes first.
- */
+/* UUIDs in memory are DuckDB's: numbers of 128 bits, the highest turned, the lower half first. */
 static void order_uuids(void *values, uint32_t rows)
 {
 	uint64_t *halves = values;
@@ -157,7 +155,8 @@ static enum status put_groups(struct parquet *file, struct row_group *g, const s
 /* Strangers choose how many columns there are: row groups get smaller where these are many. */
 static uint32_t rows_of_group(uint32_t columns)
 {
-	const uint32_t room = ROW_GROUP * WIDE / (columns > WIDE ? columns : WIDE);
+	const uint32_t room =
+		ROW_GROUP * PARTITION_WIDE / (columns > PARTITION_WIDE ? columns : PARTITION_WIDE);
 
 	return room - room % ROW_GROUP_STEP;
 }

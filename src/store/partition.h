@@ -13,6 +13,7 @@
 enum {
 	PARTITION_PATH_MAX = 96,
 	FOOTER_MAX = 16 << 20,
+	PARTITION_WIDE = 128, /* columns up to which row groups have their full size */
 };
 
 struct partition {
