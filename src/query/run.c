@@ -15,6 +15,7 @@
 #include "base/time.h"
 #include "query/coverage.h"
 #include "query/engine.h"
+#include "query/plain.h"
 #include "query/result.h"
 #include "query/rules.h"
 #include "query/sandbox.h"
@@ -73,18 +74,41 @@ static int complain(const struct answer *a, enum status status, const struct err
 	return status == ERR_USAGE ? QUERY_USAGE : QUERY_FAILED;
 }
 
+static struct result_sink sink_of(struct answer *a)
+{
+	return (struct result_sink){.type = a->query->show,
+				    .out = a->out,
+				    .width = a->query->wide ? 0 : show_terminal_width(a->out),
+				    .stop = &a->interrupted};
+}
+
 static enum status show(struct answer *a, duckdb_result *result, const struct ask_column *asked,
 			uint32_t count, struct error *err)
 {
-	struct result_sink sink = {.type = a->query->show,
-				   .out = a->out,
-				   .width = a->query->wide ? 0 : show_terminal_width(a->out),
-				   .stop = &a->interrupted};
+	struct result_sink sink = sink_of(a);
 
 	return result_show(&sink, result, asked, count, err);
 }
 
-static enum status answer_ask(struct answer *a, struct error *err)
+static enum status open_engine(struct answer *a, struct error *err)
+{
+	const enum status s = engine_open(&a->engine, a->query->store, err);
+
+	if (s == OK)
+		atomic_store(&a->busy, a->engine.connection);
+	return s;
+}
+
+static enum status settle(struct answer *a, struct error *err)
+{
+	const struct query *q = a->query;
+
+	return engine_settle(&a->engine, a->coverage.records + a->coverage.tail_records >= MANY_RECORDS,
+			     !q->sql && !q->rules, err);
+}
+
+/* By the database. */
+static enum status select_answer(struct answer *a, struct error *err)
 {
 	struct ask_column asked[ASK_COLUMNS_MAX];
 	uint32_t count = 0;
@@ -97,6 +121,28 @@ static enum status answer_ask(struct answer *a, struct error *err)
 		duckdb_destroy_result(&result);
 	}
 	return s;
+}
+
+/* Most questions need no database: it is opened for those that do. */
+static enum status answer_ask(struct answer *a, struct error *err)
+{
+	struct result_sink sink = sink_of(a);
+	enum status s = ERR_UNSUPPORTED;
+
+	if (!a->engine.connection) {
+		s = plain_answer(a->store, &a->query->ask, a->coverage.records + a->coverage.tail_records,
+				 &sink, err);
+		if (s != ERR_UNSUPPORTED && s != ERR_LIMIT)
+			return s;
+		s = open_engine(a, err);
+		if (s == OK)
+			s = store_give(a->store, a->engine.connection, err);
+		if (s == OK)
+			s = settle(a, err);
+		if (s != OK)
+			return s;
+	}
+	return select_answer(a, err);
 }
 
 /* Any SELECT: columns as they come. */
@@ -161,21 +207,22 @@ static enum status show_coverage(struct answer *a, struct error *err)
 	return answer_sql(a, "SELECT * FROM ledger", err);
 }
 
+/* Views cost as much as a small question, so only those get them that name them. What a counter of a rule
+ * grew by needs its value before. */
 static enum status open_store(struct answer *a, struct error *err)
 {
 	const struct query *q = a->query;
 	enum status s = store_open(&a->store, q->store, err);
 
-	if (s != OK || (s = engine_open(&a->engine, q->store, err)) != OK)
+	if (s != OK)
 		return s;
-	atomic_store(&a->busy, a->engine.connection);
-	/* Views cost as much as a small question, so only those get them that name them. What a counter of a
-	 * rule grew by needs its value before. */
-	return q->sql || q->coverage || q->rules
-		       ? store_attach(a->store, a->engine.connection, q->rules ? 0 : q->ask.from_ms,
-				      q->ask.to_ms, &a->coverage, err)
-		       : store_attach_parts(a->store, a->engine.connection, q->ask.from_ms, q->ask.to_ms,
-					    &a->coverage, err);
+	if (!q->sql && !q->coverage && !q->rules)
+		return store_look(a->store, q->ask.from_ms, q->ask.to_ms, &a->coverage, err);
+	s = open_engine(a, err);
+	if (s == OK)
+		s = store_attach(a->store, a->engine.connection, q->rules ? 0 : q->ask.from_ms, q->ask.to_ms,
+				 &a->coverage, err);
+	return s == OK ? settle(a, err) : s;
 }
 
 static int answer(const struct query *query, FILE *out)
@@ -189,9 +236,6 @@ static int answer(const struct query *query, FILE *out)
 		s = error_set(&err, ERR_SYSTEM, "no thread can be started");
 	if (s == OK)
 		s = open_store(&a, &err);
-	if (s == OK)
-		s = engine_settle(&a.engine, a.coverage.records + a.coverage.tail_records >= MANY_RECORDS,
-				  !query->sql && !query->rules, &err);
 	if (s == OK) {
 		s = answer_query(&a, &err);
 		if (s == OK)
