@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 
+#include "parquet/parquet.h"
 #include "query/conveyor.h"
 
 __extension__ typedef unsigned __int128 uint128;
