@@ -212,7 +212,7 @@ static void check(struct world *w, const char *text, int64_t from_ms, int64_t to
 	const enum status status = sieve_new(&s, filter, from_ms, to_ms, &w->wanted);
 
 	if (status != OK)
-		fail_msg("not understood: %s", text);
+		fail_msg("not understood: %s", text ? text : "");
 	compare(w, text ? text : "", &ask, s);
 	sieve_free(s);
 	filter_free(filter);
