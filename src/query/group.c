@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 
+#include "parquet/parquet.h"
 #include "query/conveyor.h"
 
 __extension__ typedef unsigned __int128 uint128;
@@ -87,7 +88,7 @@ static bool fits(duckdb_result *result, const struct groups_shape *shape)
 {
 	const idx_t columns = duckdb_column_count(result);
 
-	if (shape->sums + 1 + shape->denied >= columns ||
+	if (duckdb_vector_size() > GROUPS_STEP || shape->sums + 1 + shape->denied >= columns ||
 	    duckdb_column_type(result, shape->sums) != DUCKDB_TYPE_UBIGINT ||
 	    duckdb_column_type(result, shape->sums + 1) != DUCKDB_TYPE_UBIGINT ||
 	    (shape->denied && duckdb_column_type(result, shape->sums + 2) != DUCKDB_TYPE_BOOLEAN))
@@ -100,8 +101,7 @@ static bool fits(duckdb_result *result, const struct groups_shape *shape)
 
 static enum status shape_keys(struct groups *g, duckdb_result *result, const struct groups_shape *shape)
 {
-	if (shape->key_count > GROUPS_KEYS_MAX || (result && !fits(result, shape)) ||
-	    duckdb_vector_size() > GROUPS_STEP)
+	if (shape->key_count > GROUPS_KEYS_MAX || (result && !fits(result, shape)))
 		return ERR_UNSUPPORTED;
 	g->sums_at = shape->sums;
 	g->sums = shape->denied ? SUMS : DENIED;
@@ -141,16 +141,10 @@ static bool is_there(const uint64_t *validity, idx_t row)
 	return !validity || (validity[row / 64] >> row % 64 & 1);
 }
 
-static struct span text_of(const duckdb_string_t *s)
-{
-	return duckdb_string_is_inlined(*s) ? span_of(s->value.inlined.inlined, s->value.inlined.length)
-					    : span_of(s->value.pointer.ptr, s->value.pointer.length);
-}
-
 /* Texts as their numbers. False: no room for a new one. */
 static bool gather_texts(struct groups *g, uint32_t column, const struct groups_values *from, idx_t rows)
 {
-	const duckdb_string_t *data = from->data;
+	const union parquet_text *data = from->data; /* as DuckDB's strings */
 	const uint64_t *validity = from->valid;
 	uint64_t *to = g->keys + g->columns[column].at;
 	bool good = true;
@@ -161,8 +155,9 @@ static bool gather_texts(struct groups *g, uint32_t column, const struct groups_
 			g->keys[i * g->words] |= UINT64_C(1) << column;
 			continue;
 		}
-		const uint32_t number =
-			texts_number(g->columns[column].texts, text_of(&data[i]), !g->find_only);
+		const uint32_t number = texts_number(
+			g->columns[column].texts, span_of(parquet_text_octets(&data[i]), data[i].near.length),
+			!g->find_only);
 		to[i * g->words] = number;
 		good &= g->find_only || number != TEXTS_NONE;
 	}
