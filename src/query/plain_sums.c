@@ -56,7 +56,15 @@ static enum status sums_new(struct sums **out, struct plain *p)
 static uint32_t pick_rows(uint16_t *picks, const uint64_t *bits, uint32_t count)
 {
 	uint32_t n = 0;
+	uint64_t all = UINT64_MAX;
 
+	for (uint32_t i = 0; i < count / 64; i++)
+		all &= bits[i];
+	if (all == UINT64_MAX && count % 64 == 0) { /* the usual case: nobody will look at the picks */
+		for (; n < count; n++)
+			picks[n] = (uint16_t)n;
+		return n;
+	}
 	for (uint32_t i = 0; i * 64 < count; i++)
 		for (uint64_t left = bits[i]; left; left &= left - 1)
 			picks[n++] = (uint16_t)(64 * i + (uint32_t)__builtin_ctzll(left));
