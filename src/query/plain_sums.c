@@ -12,7 +12,7 @@ enum { USUAL_TOP = 20, VALUES = GROUPS_KEYS_MAX + 2 };
 /* One thread's. */
 struct sums {
 	struct plain_keys keys;
-	struct expression *octets, *packets;
+	struct expression *octets, *packets; /* NULL: no record has any */
 	struct groups *groups;
 	uint16_t picks[GROUPS_STEP]; /* rows of a step that passed */
 	uint64_t valid[VALUES][GROUPS_STEP / 64];
@@ -56,7 +56,15 @@ static enum status sums_new(struct sums **out, struct plain *p)
 static uint32_t pick_rows(uint16_t *picks, const uint64_t *bits, uint32_t count)
 {
 	uint32_t n = 0;
+	uint64_t all = UINT64_MAX;
 
+	for (uint32_t i = 0; i < count / 64; i++)
+		all &= bits[i];
+	if (all == UINT64_MAX && count % 64 == 0) { /* the usual case: nobody will look at the picks */
+		for (; n < count; n++)
+			picks[n] = (uint16_t)n;
+		return n;
+	}
 	for (uint32_t i = 0; i * 64 < count; i++)
 		for (uint64_t left = bits[i]; left; left &= left - 1)
 			picks[n++] = (uint16_t)(64 * i + (uint32_t)__builtin_ctzll(left));
@@ -125,6 +133,8 @@ static struct groups_values take_values(struct sums *s, uint32_t slot, const str
 static enum status take(void *arg, const struct columns *columns, const uint64_t *bits, uint32_t passed,
 			struct error *err)
 {
+	static const uint64_t zero[GROUPS_STEP];
+	static const struct groups_values none = {zero, zero};
 	struct sums *s = arg;
 	struct vector keys[GROUPS_KEYS_MAX], octets, packets;
 	bool good =
@@ -145,8 +155,9 @@ static enum status take(void *arg, const struct columns *columns, const uint64_t
 			continue;
 		for (uint32_t i = 0; i < s->keys.count; i++)
 			rows.keys[i] = take_values(s, i, &keys[i], first, rows.count, all);
-		rows.octets = take_values(s, VALUES - 2, &octets, first, rows.count, all);
-		rows.packets = take_values(s, VALUES - 1, &packets, first, rows.count, all);
+		rows.octets = s->octets ? take_values(s, VALUES - 2, &octets, first, rows.count, all) : none;
+		rows.packets =
+			s->packets ? take_values(s, VALUES - 1, &packets, first, rows.count, all) : none;
 		status = groups_add(s->groups, &rows, NULL);
 	}
 	return status == OK ? OK : error_set(err, status, "the groups do not fit into memory");
