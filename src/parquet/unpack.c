@@ -262,12 +262,11 @@ __attribute__((always_inline)) static inline const uint8_t *spread_word(uint8_t 
 									unsigned rows)
 {
 	const size_t half = width < 8 ? width : 8;
-	uint64_t low = 0, high = 0;
-
 	word <<= 64 - rows;
 	to += rows * width;
 	for (unsigned i = 0; i < rows; i++, word <<= 1) {
 		const uint64_t there = word >> 63, keep = 0 - there;
+		uint64_t low = 0, high = 0;
 
 		from -= there * width;
 		to -= width;

@@ -154,7 +154,7 @@ static void check_rows(struct made *all, uint32_t count, uint32_t rows)
 
 static void test_every_value(void **state)
 {
-	static const uint32_t sizes[] = {1, 2, 7, 64, 65, 129, 2047, ROWS_MAX};
+	static const uint32_t sizes[] = {1, 7, 64, 65, 129, 2047, ROWS_MAX};
 	static uint8_t pool[POOL];
 	static struct made all[COLUMNS];
 	const uint32_t count = make_columns(all, pool);
@@ -250,81 +250,100 @@ static void test_texts(void **state)
 	page_memory_free(memory);
 }
 
-/* Bounds as the footer has them, of columns that get their type late too; entries alone. */
-static void test_groups(void **state)
+enum { LATE_ROWS = 1000, LATE_GROUPS = 5, SETTLED = 2 };
+
+static void write_late(struct octets *o)
 {
-	enum { ROWS = 1000 };
-	static uint8_t ascending[ROWS];
-	static int64_t late[ROWS];
-	static int16_t low[ROWS];
-	static const uint64_t none[ROWS / 64 + 1];
+	static uint8_t ascending[LATE_ROWS];
+	static int64_t late[LATE_ROWS];
+	static int16_t low[LATE_ROWS];
+	static union parquet_text texts[LATE_ROWS];
+	static const uint64_t none[LATE_ROWS / 64 + 1];
 	const struct parquet_column columns[] = {{"n", PARQUET_UNSIGNED8},
 						 {"late", PARQUET_NOTHING},
 						 {"never", PARQUET_NOTHING},
 						 {"low", PARQUET_SIGNED16},
 						 {"late text", PARQUET_NOTHING}};
-	static union parquet_text texts[ROWS];
-	struct page_memory *memory;
-	struct parquet_bounds b;
-	struct parquet_reader *r;
-	struct vector v;
-	struct octets o;
-	struct parquet *p = begin(&o, columns, 5);
+	struct parquet *p = begin(o, columns, 5);
 
-	(void)state;
 	parquet_note(p, "question", "all of it");
-	for (uint32_t g = 0; g < 5; g++) {
+	for (uint32_t g = 0; g < LATE_GROUPS; g++) {
 		struct parquet_values values[] = {
-			{ascending, NULL}, {NULL, none}, {NULL, none}, {low, NULL}, {NULL, none}};
+			{ascending, NULL}, {late, none}, {NULL, none}, {low, NULL}, {texts, none}};
 
-		for (uint32_t i = 0; i < ROWS; i++) {
+		for (uint32_t i = 0; i < LATE_ROWS; i++) {
 			ascending[i] = (uint8_t)(g * 10 + i % 100);
 			late[i] = -(int64_t)i - g * 10000;
 			low[i] = (int16_t)(i % 7 - 32768);
 			texts[i] = parquet_text("the same text for all", 21);
 		}
-		if (g == 2) {
+		if (g == SETTLED) {
 			parquet_settle(p, 1, PARQUET_SIGNED64);
 			parquet_settle(p, 4, PARQUET_TEXT);
 		}
-		if (g >= 2) {
-			values[1] = (struct parquet_values){late, NULL};
-			values[4] = (struct parquet_values){texts, NULL};
-		}
-		assert_int_equal(parquet_group(p, values, ROWS, NULL), OK);
+		if (g >= SETTLED)
+			values[1].valid = values[4].valid = NULL;
+		assert_int_equal(parquet_group(p, values, LATE_ROWS, NULL), OK);
 	}
 	end(p);
+}
+
+static void assert_bounds(const struct parquet_reader *r, uint32_t g)
+{
+	struct parquet_bounds b;
+
+	parquet_reader_bounds(r, g, 0, &b);
+	assert_true(b.bounded && b.nulls == 0 && b.least.u == g * 10 && b.greatest.u == g * 10 + 99);
+	parquet_reader_bounds(r, g, 3, &b);
+	assert_true(b.bounded && b.least.i == -32768 && b.greatest.i == -32762);
+	parquet_reader_bounds(r, g, 1, &b);
+	assert_true(b.bounded == (g >= SETTLED) && b.nulls == (g < SETTLED ? LATE_ROWS : 0));
+	assert_true(g < SETTLED ||
+		    (b.least.i == -(int64_t)(g * 10000) - 999 && b.greatest.i == -(int64_t)(g * 10000)));
+	parquet_reader_bounds(r, g, 4, &b);
+	assert_true(!b.bounded && b.nulls == (g < SETTLED ? LATE_ROWS : 0));
+}
+
+static void assert_entries(const struct parquet_reader *r, uint32_t g, struct page_memory *memory)
+{
+	struct vector v;
+
+	assert_int_equal(parquet_reader_entries(r, g, 2, memory, &v, NULL), END);
+	assert_int_equal(parquet_reader_entries(r, g, 4, memory, &v, NULL), g < SETTLED ? END : OK);
+	if (g >= SETTLED) {
+		assert_true(v.rows == 1 && !v.codes && !v.valid && v.type == PARQUET_TEXT);
+		assert_memory_equal(parquet_text_octets(v.data), "the same text for all", 21);
+	}
+	assert_int_equal(parquet_reader_entries(r, g, 3, memory, &v, NULL), OK);
+	assert_int_equal(v.rows, 7);
+	for (int16_t i = 0; i < 7; i++)
+		assert_int_equal(((const int16_t *)v.data)[i], i - 32768);
+}
+
+/* Bounds as the footer has them, of columns that get their type late too; entries alone. */
+static void test_groups(void **state)
+{
+	struct page_memory *memory;
+	struct parquet_reader *r;
+	struct vector v;
+	struct octets o;
+
+	(void)state;
+	write_late(&o);
 	r = open_reader(&o);
 	assert_int_equal(page_memory_new(&memory), OK);
-	assert_int_equal(parquet_reader_groups(r), 5);
+	assert_int_equal(parquet_reader_columns(r), 5);
+	assert_int_equal(parquet_reader_groups(r), LATE_GROUPS);
 	assert_int_equal(parquet_reader_type(r, 1), PARQUET_SIGNED64);
 	assert_int_equal(parquet_reader_type(r, 2), PARQUET_TEXT);
-	for (uint32_t g = 0; g < 5; g++) {
-		parquet_reader_bounds(r, g, 0, &b);
-		assert_true(b.bounded && b.nulls == 0 && b.least.u == g * 10 && b.greatest.u == g * 10 + 99);
-		parquet_reader_bounds(r, g, 3, &b);
-		assert_true(b.bounded && b.least.i == -32768 && b.greatest.i == -32762);
-		parquet_reader_bounds(r, g, 1, &b);
-		assert_true(b.bounded == (g >= 2) && b.nulls == (g < 2 ? ROWS : 0));
-		assert_true(g < 2 || (b.least.i == -(int64_t)(g * 10000) - 999 &&
-				      b.greatest.i == -(int64_t)(g * 10000)));
-		parquet_reader_bounds(r, g, 4, &b);
-		assert_true(!b.bounded && b.nulls == (g < 2 ? ROWS : 0));
-		assert_int_equal(parquet_reader_entries(r, g, 2, memory, &v, NULL), END);
-		assert_int_equal(parquet_reader_entries(r, g, 4, memory, &v, NULL), g < 2 ? END : OK);
-		if (g >= 2) {
-			assert_true(v.rows == 1 && !v.codes && !v.valid && v.type == PARQUET_TEXT);
-			assert_memory_equal(parquet_text_octets(v.data), "the same text for all", 21);
-		}
-		assert_int_equal(parquet_reader_entries(r, g, 3, memory, &v, NULL), OK);
-		assert_int_equal(v.rows, 7);
-		for (int16_t i = 0; i < 7; i++)
-			assert_int_equal(((const int16_t *)v.data)[i], i - 32768);
+	for (uint32_t g = 0; g < LATE_GROUPS; g++) {
+		assert_bounds(r, g);
+		assert_entries(r, g, memory);
 		read_column(r, g, 1, memory, &v);
-		for (uint32_t i = 0; i < ROWS; i++)
-			assert_true(vector_has(&v, i) == (g >= 2) &&
+		for (uint32_t i = 0; i < LATE_ROWS; i++)
+			assert_true(vector_has(&v, i) == (g >= SETTLED) &&
 				    ((const int64_t *)v.data)[vector_at(&v, i)] ==
-					    (g < 2 ? 0 : -(int64_t)i - g * 10000));
+					    (g < SETTLED ? 0 : -(int64_t)i - g * 10000));
 	}
 	page_memory_free(memory);
 	parquet_reader_close(r);
@@ -446,7 +465,8 @@ static void write_small(struct octets *o, size_t which, const uint8_t *pool)
 /* Everywhere in a small file; of a large one, in its headers and footer, and here and there. */
 static void damage(struct octets *o, struct page_memory *memory)
 {
-	static const uint8_t how[] = {1, 0x80, 0xff};
+	enum { NEAR = 250, STEP = 101 };
+	static const uint8_t how[] = {1, 0x80};
 
 	for (size_t at = 0; at<o->used; at += at> 400 && at + 400 < o->used ? 41 : 1)
 		for (size_t k = 0; k < sizeof how; k++) {
