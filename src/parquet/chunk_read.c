@@ -1,5 +1,6 @@
 #include "parquet/chunk_read.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
@@ -156,6 +157,27 @@ static bool plain_fits(const struct type *t, size_t count, size_t octets)
 	}
 }
 
+/* As parquet_text, but faster: UNPACK_SLACK octets behind it can be read. */
+static union parquet_text text_at(const uint8_t *from, uint32_t length)
+{
+	union parquet_text t;
+	uint64_t low, high;
+
+	t.near.length = length;
+	if (length > PARQUET_NEAR) {
+		memcpy(t.far.first, from, sizeof t.far.first);
+		t.far.octets = from;
+		return t;
+	}
+	low = length < 8 ? (UINT64_C(1) << 8 * length) - 1 : UINT64_MAX;
+	high = length > 8 ? (UINT64_C(1) << 8 * (length - 8)) - 1 : 0;
+	low = htole64(little64(from) & low);
+	high = htole64(little64(from + sizeof low) & high);
+	memcpy(t.near.octets, &low, sizeof low);
+	memcpy(t.near.octets + sizeof low, &high, PARQUET_NEAR - sizeof low);
+	return t;
+}
+
 static bool get_texts(union parquet_text *out, size_t count, const uint8_t *from, size_t octets)
 {
 	for (size_t i = 0; i < count; i++) {
@@ -169,7 +191,7 @@ static bool get_texts(union parquet_text *out, size_t count, const uint8_t *from
 		octets -= sizeof length;
 		if (length > octets)
 			return false;
-		out[i] = parquet_text(from, length);
+		out[i] = text_at(from, length);
 		from += length;
 		octets -= length;
 	}

@@ -3,7 +3,13 @@
 
 #include "parquet/unpack.h"
 
-enum { BLOCK = 1024, PIECES = 8, PIECE = BLOCK / PIECES, GROUP = 8 }; /* as pack.c writes them */
+enum {
+	BLOCK = 1024, /* this and the next as pack.c writes them */
+	PIECES = 8,
+	PIECE = BLOCK / PIECES,
+	GROUP = 8,
+	DIFFERENCE16 = 17, /* bits of a difference of numbers of 16 bits */
+};
 
 _Static_assert((int)PIECE <= (int)UNPACK_MORE, "the last piece is written whole");
 
@@ -49,6 +55,26 @@ __attribute__((always_inline)) static inline uint64_t piece32(uint32_t *out, con
 	return sum;
 }
 
+/* Bits of a number, `turn` added, that has no room in 16 are set in *over: ports are what there is most of.
+ */
+__attribute__((always_inline)) static inline uint64_t piece16(uint16_t *out, const uint8_t *from,
+							      unsigned width, uint64_t last, uint64_t least,
+							      uint32_t turn, uint32_t *over)
+{
+	uint32_t sum = (uint32_t)last, all = 0;
+
+	for (unsigned g = 0; g < PIECE; g += GROUP, from += width, out += GROUP) {
+#define STEP(i)                                                                                              \
+	sum += (uint32_t)least + (uint32_t)number(from, i, width);                                           \
+	out[i] = (uint16_t)sum;                                                                              \
+	all |= sum + turn;
+		EACH(STEP)
+#undef STEP
+	}
+	*over = all >> 16;
+	return sum;
+}
+
 #define WIDTH(n)                                                                                             \
 	case n:                                                                                              \
 		return PIECE_OF(out, from, n, last, least);
@@ -86,6 +112,19 @@ static uint64_t get_piece32(uint32_t *out, const uint8_t *from, unsigned width, 
 #undef PIECE_OF
 }
 
+static uint64_t get_piece16(uint16_t *out, const uint8_t *from, unsigned width, uint64_t last, uint64_t least,
+			    uint32_t turn, uint32_t *over)
+{
+#define PIECE_OF(out, from, n, last, least) piece16(out, from, n, last, least, turn, over)
+	switch (width) {
+		WIDTHS(0)
+		WIDTHS(8)
+		WIDTH(16)
+	default: return piece16(out, from, DIFFERENCE16, last, least, turn, over);
+	}
+#undef PIECE_OF
+}
+
 struct delta {
 	uint8_t *out;
 	struct number_form form;
@@ -93,10 +132,19 @@ struct delta {
 	uint64_t last, least;
 };
 
+/* By way of 32 bits. */
+static bool get_narrow(struct delta *d, unsigned width, size_t count)
+{
+	uint32_t some[PIECE];
+
+	d->last = get_piece32(some, d->at, width, d->last, d->least);
+	return narrow(d->out, count, d->form, some);
+}
+
 /* `count` numbers, those of a piece or fewer. */
 static bool get_piece(struct delta *d, unsigned width, size_t count)
 {
-	uint32_t some[PIECE];
+	uint32_t over = 0;
 	bool good = true;
 
 	if (width > 8u * d->form.octets || d->end - d->at < PIECE / 8 * (ptrdiff_t)width)
@@ -105,9 +153,12 @@ static bool get_piece(struct delta *d, unsigned width, size_t count)
 		d->last = get_piece64((uint64_t *)(void *)d->out, d->at, width, d->last, d->least);
 	} else if (d->form.memory == 4) {
 		d->last = get_piece32((uint32_t *)(void *)d->out, d->at, width, d->last, d->least);
+	} else if (d->form.memory == 2 && width <= DIFFERENCE16 && count == PIECE) {
+		d->last = get_piece16((uint16_t *)(void *)d->out, d->at, width, d->last, d->least,
+				      d->form.is_signed ? 1u << 15 : 0, &over);
+		good = over == 0;
 	} else {
-		d->last = get_piece32(some, d->at, width, d->last, d->least);
-		good = narrow(d->out, count, d->form, some);
+		good = get_narrow(d, width, count);
 	}
 	d->at += (size_t)PIECE / 8 * width;
 	d->out += count * d->form.memory;

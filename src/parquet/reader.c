@@ -106,6 +106,11 @@ void parquet_reader_close(struct parquet_reader *reader)
 	free(reader);
 }
 
+uint32_t parquet_reader_columns(const struct parquet_reader *reader)
+{
+	return reader->footer.column_count;
+}
+
 uint32_t parquet_reader_groups(const struct parquet_reader *reader)
 {
 	return reader->footer.group_count;

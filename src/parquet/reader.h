@@ -24,6 +24,7 @@ MUST_CHECK enum status parquet_reader_open(struct parquet_reader **out, const st
 					   size_t footer_most, const char *name, struct error *err);
 void parquet_reader_close(struct parquet_reader *reader);
 
+uint32_t parquet_reader_columns(const struct parquet_reader *reader);
 uint32_t parquet_reader_groups(const struct parquet_reader *reader);
 uint32_t parquet_reader_rows(const struct parquet_reader *reader, uint32_t group);
 

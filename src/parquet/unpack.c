@@ -239,37 +239,69 @@ bool plain_get(void *out, size_t count, struct number_form form, const uint8_t *
 
 void bits_get(uint8_t *out, size_t count, const uint8_t *from)
 {
-	for (size_t i = 0; i < count; i++)
+	size_t i = 0;
+
+	for (; i + 8 <= count; i += 8) { /* each octet of a word gets its bit, and that becomes 1 */
+		const uint64_t bits =
+			from[i / 8] * UINT64_C(0x0101010101010101) & UINT64_C(0x8040201008040201);
+		const uint64_t word =
+			htole64((bits + UINT64_C(0x007f7f7f7f7f7f7f)) >> 7 & UINT64_C(0x0101010101010101));
+
+		memcpy(out + i, &word, sizeof word);
+	}
+	for (; i < count; i++)
 		out[i] = from[i / 8] >> i % 8 & 1;
 }
 
 /* Rows. */
+
+/* The values of a word's `rows` rows (1 to 64), of which `word` says which are there; `from` is behind the
+ * last of them. Answers where the first is. */
+__attribute__((always_inline)) static inline const uint8_t *spread_word(uint8_t *to, const uint8_t *from,
+									size_t width, uint64_t word,
+									unsigned rows)
+{
+	const size_t half = width < 8 ? width : 8;
+	word <<= 64 - rows;
+	to += rows * width;
+	for (unsigned i = 0; i < rows; i++, word <<= 1) {
+		const uint64_t there = word >> 63, keep = 0 - there;
+		uint64_t low = 0, high = 0;
+
+		from -= there * width;
+		to -= width;
+		memcpy(&low, from, half);
+		low &= keep;
+		if (width == 16) {
+			memcpy(&high, from + half, half);
+			high &= keep;
+			memcpy(to + half, &high, half);
+		}
+		memcpy(to, &low, half);
+	}
+	return from;
+}
 
 /* From the last row on, so that `from` may be `to`: a value never moves forward. */
 __attribute__((always_inline)) static inline void spread_rows(uint8_t *to, const uint8_t *from, size_t width,
 							      size_t count, const uint64_t *valid,
 							      uint32_t rows)
 {
-	const size_t half = width < 8 ? width : 8;
-	uint64_t low = 0, high = 0;
+	size_t word = (rows - (size_t)1) / 64;
+	unsigned n = (rows - 1) % 64 + 1;
 
-	for (size_t row = rows; row-- > 0;) {
-		const uint64_t there = valid[row / 64] >> row % 64 & 1, keep = 0 - there;
-
-		if (row % 64 == 63 && valid[row / 64] == 0) {
-			row -= 63;
-			memset(to + row * width, 0, 64 * width);
-			continue;
+	from += count * width;
+	for (to += word * 64 * width;; to -= 64 * width, n = 64) {
+		if (valid[word] == 0) {
+			memset(to, 0, n * width);
+		} else if (valid[word] == UINT64_MAX) {
+			from -= 64 * width;
+			memmove(to, from, 64 * width);
+		} else {
+			from = spread_word(to, from, width, valid[word], n);
 		}
-		count -= there;
-		memcpy(&low, from + count * width, half);
-		low &= keep;
-		if (width == 16) {
-			memcpy(&high, from + count * width + half, half);
-			high &= keep;
-			memcpy(to + row * width + half, &high, half);
-		}
-		memcpy(to + row * width, &low, half);
+		if (word-- == 0)
+			break;
 	}
 }
 

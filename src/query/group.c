@@ -7,8 +7,6 @@
 #include <sys/random.h>
 
 #include "parquet/parquet.h"
-#include "query/conveyor.h"
-
 __extension__ typedef unsigned __int128 uint128;
 
 enum {
@@ -210,18 +208,26 @@ static uint64_t mix(uint64_t a, uint64_t b)
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-static void hash_keys(struct groups *g, idx_t rows)
+__attribute__((always_inline)) static inline void hash_words(struct groups *g, idx_t rows, uint32_t words)
 {
-	const uint32_t words = g->words;
+	const uint64_t factor = UINT64_C(0x9e3779b97f4a7c15) ^ g->seed >> 7;
 
 	for (idx_t i = 0; i < rows; i++) {
 		const uint64_t *key = g->keys + i * words;
 		uint64_t h = g->seed;
 
 		for (uint32_t w = 0; w < words; w++)
-			h = mix(h ^ key[w], UINT64_C(0x9e3779b97f4a7c15) ^ g->seed >> 7);
+			h = mix(h ^ key[w], factor);
 		g->hashes[i] = h;
 	}
+}
+
+static void hash_keys(struct groups *g, idx_t rows)
+{
+	if (g->words == 2) /* one key, the usual case: a loop of its own */
+		hash_words(g, rows, 2);
+	else
+		hash_words(g, rows, g->words);
 }
 
 static bool grow(struct groups *g)
@@ -297,19 +303,29 @@ static uint64_t *find(struct groups *g, const uint64_t *key, uint64_t hash)
 	}
 }
 
+/* The same, by a guess where it is (ask_ahead). */
+static uint64_t *find_likely(struct groups *g, const uint64_t *key, uint64_t hash, uint32_t group)
+{
+	uint64_t *row = g->rows + (size_t)group * g->stride;
+
+	return group != UINT32_MAX && same_key(row, key, g->words) ? row : find(g, key, hash);
+}
+
 static void add(uint64_t *sum, uint64_t value)
 {
 	sum[0] += value;
 	sum[1] += sum[0] < value;
 }
 
-static void add_rows(struct groups *g, const struct groups_rows *from, idx_t i, idx_t end, uint32_t *to)
+static void add_rows(struct groups *g, const struct groups_rows *from, idx_t i, idx_t end,
+		     const uint32_t *likely, uint32_t *to)
 {
 	const uint64_t *octets = from->octets.data, *packets = from->packets.data;
 	const bool *denied = g->sums > DENIED ? from->denied.data : NULL;
 
 	for (; i < end; i++) {
-		uint64_t *row = find(g, g->keys + i * g->words, g->hashes[i]), *sums = row + g->words;
+		uint64_t *row = find_likely(g, g->keys + i * g->words, g->hashes[i], *likely++);
+		uint64_t *sums = row + g->words;
 
 		if (is_there(from->octets.valid, i)) {
 			row[0] |= HAS_OCTETS;
@@ -351,20 +367,6 @@ static void add_whole(struct groups *g, const struct groups_rows *from, idx_t ro
 		memset(to, 0, rows * sizeof *to);
 }
 
-static struct groups_values values_of(duckdb_data_chunk chunk, uint32_t column)
-{
-	duckdb_vector vector = duckdb_data_chunk_get_vector(chunk, column);
-
-	return (struct groups_values){duckdb_vector_get_data(vector), duckdb_vector_get_validity(vector)};
-}
-
-static void keys_of(const struct groups *g, duckdb_data_chunk chunk, struct groups_rows *out)
-{
-	out->count = (uint32_t)duckdb_data_chunk_get_size(chunk);
-	for (uint32_t i = 0; i < g->column_count; i++)
-		out->keys[i] = values_of(chunk, g->columns[i].column);
-}
-
 /* Keys of some rows and their hashes. False: no room for a text. */
 static bool gather_all(struct groups *g, const struct groups_rows *from)
 {
@@ -393,14 +395,19 @@ static enum status make_room(struct groups *g, uint32_t rows)
 	return OK;
 }
 
-/* The lines that rows `i` to `end` will look at. */
-static void ask_ahead(const struct groups *g, idx_t i, idx_t end)
+/* Ask for the lines that the keys `i` to `end` will look at, and tell the first row whose hash is theirs,
+ * above the bits that chose the slot: as good as always their group. UINT32_MAX: none so far. */
+static void ask_ahead(const struct groups *g, idx_t i, idx_t end, uint32_t *likely)
 {
 	for (idx_t j = i; j < end; j++)
 		__builtin_prefetch(&g->slots[g->hashes[j] & g->mask]);
-	for (idx_t j = i; j < end; j++) { /* the slots have arrived: on to their rows */
-		const uint64_t slot = g->slots[g->hashes[j] & g->mask];
+	for (; i < end; i++) { /* the slots have arrived: on to their rows */
+		const uint64_t high = g->hashes[i] >> 32;
+		uint64_t at = g->hashes[i] & g->mask, slot;
 
+		while ((slot = g->slots[at]) && slot >> 32 != high)
+			at = (at + 1) & g->mask;
+		*likely++ = (uint32_t)slot - 1;
 		__builtin_prefetch(g->rows + ((slot & UINT32_MAX) - (slot != 0)) * g->stride, 1);
 	}
 }
@@ -420,23 +427,12 @@ enum status groups_add(struct groups *g, const struct groups_rows *from, uint32_
 	}
 	for (idx_t i = 0; i < rows; i += AHEAD) {
 		const idx_t end = rows - i < AHEAD ? rows : i + AHEAD;
+		uint32_t likely[AHEAD];
 
-		ask_ahead(g, i, end);
-		add_rows(g, from, i, end, to);
+		ask_ahead(g, i, end, likely);
+		add_rows(g, from, i, end, likely, to);
 	}
 	return OK;
-}
-
-enum status groups_take(struct groups *g, duckdb_data_chunk chunk, uint32_t *to)
-{
-	struct groups_rows rows;
-
-	keys_of(g, chunk, &rows);
-	rows.octets = values_of(chunk, g->sums_at);
-	rows.packets = values_of(chunk, g->sums_at + 1);
-	if (g->sums > DENIED)
-		rows.denied = values_of(chunk, g->sums_at + 2);
-	return groups_add(g, &rows, to);
 }
 
 /* The key of one group as the key `at`, with texts by the numbers of `g`. False: no room. */
@@ -473,8 +469,21 @@ static void add_sums(uint64_t *row, const uint64_t *other, uint32_t words, uint3
 		to[i] += from[i];
 }
 
-enum status groups_merge(struct groups *g, const struct groups *from)
+static void merge_rows(struct groups *g, const struct groups *from, uint32_t first, uint32_t count)
 {
+	uint32_t likely[AHEAD];
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (i % AHEAD == 0)
+			ask_ahead(g, i, count - i < AHEAD ? count : i + AHEAD, likely);
+		add_sums(find_likely(g, g->keys + (size_t)i * g->words, g->hashes[i], likely[i % AHEAD]),
+			 groups_row(from, first + i), g->words, g->sums);
+	}
+}
+
+enum status groups_merge(struct groups *g, const struct groups *from, size_t octets_most)
+{
+	g->octets_most = octets_most;
 	for (uint32_t first = 0; first < from->count; first += GROUPS_STEP) {
 		const uint32_t left = from->count - first, n = left < GROUPS_STEP ? left : GROUPS_STEP;
 		const enum status s = make_room(g, n);
@@ -485,10 +494,7 @@ enum status groups_merge(struct groups *g, const struct groups *from)
 			if (!copy_key(g, i, from, first + i))
 				return ERR_LIMIT;
 		hash_keys(g, n);
-		ask_ahead(g, 0, n);
-		for (uint32_t i = 0; i < n; i++)
-			add_sums(find(g, g->keys + (size_t)i * g->words, g->hashes[i]),
-				 groups_row(from, first + i), g->words, g->sums);
+		merge_rows(g, from, first, n);
 	}
 	return OK;
 }
@@ -526,13 +532,10 @@ enum status groups_pick(struct groups **out, const struct groups *from, const ui
 	return OK;
 }
 
-void groups_find(struct groups *g, duckdb_data_chunk chunk, uint32_t *to)
+void groups_seek(struct groups *g, const struct groups_rows *from, uint32_t *to)
 {
-	struct groups_rows rows;
-
-	keys_of(g, chunk, &rows);
-	(void)gather_all(g, &rows);
-	for (idx_t i = 0; i < rows.count; i++) {
+	(void)gather_all(g, from);
+	for (idx_t i = 0; i < from->count; i++) {
 		const uint64_t *key = g->keys + i * g->words, high = g->hashes[i] >> 32;
 		uint64_t at = g->hashes[i] & g->mask, slot;
 
@@ -544,46 +547,4 @@ void groups_find(struct groups *g, duckdb_data_chunk chunk, uint32_t *to)
 				break;
 			}
 	}
-}
-
-/* Every column but the last two is a key of fixed width. */
-static enum status shape_of(struct groups **out, duckdb_result *result)
-{
-	const idx_t columns = duckdb_column_count(result);
-	struct groups_shape shape = {.key_count = (uint32_t)columns - 2, .sums = (uint32_t)columns - 2};
-
-	if (columns < 2 || shape.key_count > GROUPS_KEYS_MAX)
-		return ERR_UNSUPPORTED;
-	for (uint32_t i = 0; i < shape.key_count; i++) {
-		shape.keys[i].column = i;
-		snprintf(shape.keys[i].name, GROUPS_NAME_MAX, "%s", duckdb_column_name(result, i));
-		if (duckdb_column_type(result, i) == DUCKDB_TYPE_VARCHAR)
-			return ERR_UNSUPPORTED;
-	}
-	return groups_new(out, result, &shape);
-}
-
-static enum status take_chunk(void *arg, duckdb_data_chunk chunk)
-{
-	return groups_take(arg, chunk, NULL);
-}
-
-enum status groups_collect(struct groups **out, duckdb_result *result, const atomic_bool *stop,
-			   struct error *err)
-{
-	struct groups *g = NULL;
-	enum status s = shape_of(&g, result);
-
-	*out = NULL;
-	if (s == OK)
-		s = conveyor_run(result, take_chunk, g, stop, err);
-	if (s == OK && stop && atomic_load(stop))
-		s = error_set(err, ERR_SYSTEM, "interrupted");
-	else if (s != OK && s != ERR_SYSTEM)
-		(void)error_set(err, s, "the groups do not fit into memory");
-	if (s == OK)
-		*out = g;
-	else
-		groups_free(g);
-	return s;
 }

@@ -44,13 +44,17 @@ struct cell plain_cell(const struct vector *v, uint32_t row)
 
 enum status plain_expression(struct expression **out, const char *sql, struct wanted *wanted)
 {
-	const enum status s = expression_new(out, sql, wanted);
+	enum status s = expression_new(out, sql, wanted);
 
-	if (s == OK && plain_type(expression_type(*out)) == DUCKDB_TYPE_INVALID) {
-		expression_free(*out);
-		*out = NULL;
-		return ERR_UNSUPPORTED;
+	if (s != OK)
+		return s;
+	if (!expression_is_null(*out)) {
+		if (plain_type(expression_type(*out)) != DUCKDB_TYPE_INVALID)
+			return OK;
+		s = ERR_UNSUPPORTED;
 	}
+	expression_free(*out);
+	*out = NULL;
 	return s;
 }
 
@@ -67,15 +71,9 @@ static enum status add_half(struct plain_keys *k, const struct ask_key *key, uns
 	ask_key_sql(&sql, key, second, NULL);
 	s = sql.failed ? ERR_MEMORY : plain_expression(e, sql.text, wanted);
 	sql_fini(&sql);
-	if (s != OK)
-		return s;
-	if (expression_is_null(*e)) {
-		expression_free(*e);
-		*e = NULL;
-		return OK;
-	}
-	*at = (int32_t)k->count++;
-	return OK;
+	if (s == OK && *e)
+		*at = (int32_t)k->count++;
+	return s;
 }
 
 enum status plain_keys_init(struct plain_keys *k, const struct ask *ask, struct wanted *wanted)

@@ -20,7 +20,7 @@ struct entry {
 /* One thread's. */
 struct best {
 	struct plain_keys keys;
-	struct expression *order;
+	struct expression *order; /* NULL: no record has a value */
 	bool upwards;
 	struct entry *heap; /* the worst in front */
 	uint32_t count, most;
@@ -56,7 +56,7 @@ static enum status best_new(struct best **out, struct plain *p, uint32_t most)
 		s = plain_expression(&b->order, ask_order_sql((enum ask_order)p->ask->order), &p->wanted);
 	if (s != OK)
 		return s;
-	if (!is_ordered(expression_type(b->order)))
+	if (b->order && !is_ordered(expression_type(b->order)))
 		return ERR_UNSUPPORTED;
 	b->upwards = p->ask->upwards;
 	b->most = most;
@@ -192,12 +192,12 @@ static enum status take(void *arg, const struct columns *columns, const uint64_t
 	struct vector order;
 
 	(void)passed;
-	if (!expression_run(b->order, columns, &order))
+	if (b->order && !expression_run(b->order, columns, &order))
 		return error_set(err, ERR_MEMORY, "no memory for columns");
 	for (uint32_t word = 0; word * 64 < columns->rows; word++)
 		for (uint64_t left = bits[word]; left; left &= left - 1) {
 			const uint32_t row = 64 * word + (uint32_t)__builtin_ctzll(left);
-			const bool has = vector_has(&order, row);
+			const bool has = b->order && vector_has(&order, row);
 			const uint64_t number = has ? number_at(&order, row) : 0;
 
 			offer(b, row, has, b->upwards ? ~number : number);
@@ -209,12 +209,12 @@ static enum status take(void *arg, const struct columns *columns, const uint64_t
 static bool skip(void *arg, const struct columns *columns)
 {
 	const struct best *b = arg;
-	const bool is_unsigned = expression_type(b->order) <= PARQUET_UNSIGNED64;
-	const uint64_t turn = is_unsigned ? 0 : UINT64_C(1) << 63;
 	struct parquet_bounds bounds;
 
 	if (b->count < b->most || !b->heap[0].has)
 		return false;
+	const bool is_unsigned = expression_type(b->order) <= PARQUET_UNSIGNED64;
+	const uint64_t turn = is_unsigned ? 0 : UINT64_C(1) << 63;
 	expression_bounds(b->order, columns, &bounds);
 	if (!bounds.bounded)
 		return false;

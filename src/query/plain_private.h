@@ -17,7 +17,7 @@ struct plain_keys {
 MUST_CHECK enum status plain_keys_init(struct plain_keys *keys, const struct ask *ask, struct wanted *wanted);
 void plain_keys_fini(struct plain_keys *keys);
 
-/* An expression of words.h's SQL. */
+/* An expression of words.h's SQL. OK and NULL: no record has a value. */
 MUST_CHECK enum status plain_expression(struct expression **out, const char *sql, struct wanted *wanted);
 
 /* The type that a DuckDB vector of these values has; DUCKDB_TYPE_INVALID: none that we show. */

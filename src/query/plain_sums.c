@@ -7,12 +7,16 @@
 
 #include "query/group.h"
 
-enum { USUAL_TOP = 20, VALUES = GROUPS_KEYS_MAX + 2 };
+enum {
+	USUAL_TOP = 20,
+	VALUES = GROUPS_KEYS_MAX + 2,
+	OCTETS_ALL = 1 << 30, /* of memory for the groups of all threads, and half of it for their sum */
+};
 
 /* One thread's. */
 struct sums {
 	struct plain_keys keys;
-	struct expression *octets, *packets;
+	struct expression *octets, *packets; /* NULL: no record has any */
 	struct groups *groups;
 	uint16_t picks[GROUPS_STEP]; /* rows of a step that passed */
 	uint64_t valid[VALUES][GROUPS_STEP / 64];
@@ -30,10 +34,10 @@ static void sums_free(struct sums *s)
 	free(s);
 }
 
-static enum status sums_new(struct sums **out, struct plain *p)
+static enum status sums_new(struct sums **out, struct plain *p, uint32_t threads)
 {
 	struct sums *s = calloc(1, sizeof *s);
-	struct groups_shape shape = {.octets_most = 0};
+	struct groups_shape shape = {.octets_most = OCTETS_ALL / (threads > 2 ? threads : 2)};
 	enum status status = s ? plain_keys_init(&s->keys, p->ask, &p->wanted) : ERR_MEMORY;
 
 	*out = s;
@@ -56,7 +60,15 @@ static enum status sums_new(struct sums **out, struct plain *p)
 static uint32_t pick_rows(uint16_t *picks, const uint64_t *bits, uint32_t count)
 {
 	uint32_t n = 0;
+	uint64_t all = UINT64_MAX;
 
+	for (uint32_t i = 0; i < count / 64; i++)
+		all &= bits[i];
+	if (all == UINT64_MAX && count % 64 == 0) { /* the usual case: nobody will look at the picks */
+		for (; n < count; n++)
+			picks[n] = (uint16_t)n;
+		return n;
+	}
 	for (uint32_t i = 0; i * 64 < count; i++)
 		for (uint64_t left = bits[i]; left; left &= left - 1)
 			picks[n++] = (uint16_t)(64 * i + (uint32_t)__builtin_ctzll(left));
@@ -125,6 +137,8 @@ static struct groups_values take_values(struct sums *s, uint32_t slot, const str
 static enum status take(void *arg, const struct columns *columns, const uint64_t *bits, uint32_t passed,
 			struct error *err)
 {
+	static const uint64_t zero[GROUPS_STEP];
+	static const struct groups_values none = {zero, zero};
 	struct sums *s = arg;
 	struct vector keys[GROUPS_KEYS_MAX], octets, packets;
 	bool good =
@@ -145,8 +159,9 @@ static enum status take(void *arg, const struct columns *columns, const uint64_t
 			continue;
 		for (uint32_t i = 0; i < s->keys.count; i++)
 			rows.keys[i] = take_values(s, i, &keys[i], first, rows.count, all);
-		rows.octets = take_values(s, VALUES - 2, &octets, first, rows.count, all);
-		rows.packets = take_values(s, VALUES - 1, &packets, first, rows.count, all);
+		rows.octets = s->octets ? take_values(s, VALUES - 2, &octets, first, rows.count, all) : none;
+		rows.packets =
+			s->packets ? take_values(s, VALUES - 1, &packets, first, rows.count, all) : none;
 		status = groups_add(s->groups, &rows, NULL);
 	}
 	return status == OK ? OK : error_set(err, status, "the groups do not fit into memory");
@@ -350,7 +365,7 @@ enum status plain_sums(struct plain *p, struct error *err)
 	enum status status = OK;
 
 	for (uint32_t i = 0; status == OK && i < count; i++) {
-		status = sums_new(&all[i], p);
+		status = sums_new(&all[i], p, count);
 		takers[i] = (struct scan_taker){.arg = all[i], .take = take};
 	}
 	if (status != OK)
@@ -358,7 +373,9 @@ enum status plain_sums(struct plain *p, struct error *err)
 	if (status == OK)
 		status = scan_run(&p->scan, takers, count, err);
 	for (uint32_t i = 1; status == OK && i < count; i++) {
-		status = groups_merge(all[0]->groups, all[i]->groups);
+		status = groups_merge(all[0]->groups, all[i]->groups, OCTETS_ALL / 2);
+		sums_free(all[i]);
+		all[i] = NULL;
 		if (status != OK)
 			(void)error_set(err, status, "the groups do not fit into memory");
 	}

@@ -483,17 +483,33 @@ enum status slice_failed(const struct slice *s, struct error *err)
 	return s->status;
 }
 
+static uint32_t count_nulls(const struct row_group_column *c, uint32_t rows)
+{
+	uint32_t there = 0;
+
+	if (!c->nulls)
+		return 0;
+	for (uint32_t i = 0; i < rows; i += 64) {
+		const uint32_t left = rows - i;
+		const uint64_t mask = left < 64 ? (UINT64_C(1) << left) - 1 : UINT64_MAX;
+
+		there += (uint32_t)__builtin_popcountll(c->valid[i / 64] & mask);
+	}
+	return rows - there;
+}
+
 void slice_bounds(const struct slice *s, uint32_t c, struct parquet_bounds *out)
 {
 	const struct place *place = s->part ? &s->part->places[c] : NULL;
+	const int32_t poured = place ? -1 : s->tail->places[c];
 
 	*out = (struct parquet_bounds){0};
-	if (!place)
-		out->nulls = s->tail->places[c] < 0 ? s->rows : 0;
+	if (poured >= 0)
+		out->nulls = count_nulls(&s->poured.columns[poured], s->rows);
+	else if (!place || place->where == ABSENT)
+		out->nulls = s->rows;
 	else if (place->where == IN_FILE)
 		parquet_reader_bounds(s->part->reader, s->group, place->column, out);
-	else if (place->where == ABSENT)
-		out->nulls = s->rows;
 	else
 		constant_value_bounds(&place->value, out);
 }

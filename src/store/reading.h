@@ -34,5 +34,5 @@ uint32_t slice_rows(const struct slice *slice);
 const struct vector *slice_column(struct slice *slice, uint32_t column);
 enum status slice_failed(const struct slice *slice, struct error *err);
 
-/* What is known of it without reading. */
+/* What is known of it without reading; how many rows have no value always is. */
 void slice_bounds(const struct slice *slice, uint32_t column, struct parquet_bounds *out);
