@@ -4,9 +4,9 @@
 
 #include "base/span.h"
 
-enum { FEW = 4, SIGN = 63 };
+enum { FEW = 12 };
 
-#define TOP (UINT64_C(1) << SIGN)
+#define TOP (UINT64_C(1) << 63)
 
 void bits_fill(uint64_t *bits, uint32_t rows)
 {
@@ -65,21 +65,36 @@ struct interval bits_range(enum parquet_type type)
 	return (struct interval){0, ((int128)1 << bits) - 1};
 }
 
-/* Numbers of two's complement, signed or not: whether value - low <= high - low. */
-struct span64 {
-	uint64_t low, length;
+/* Values from `low` on, as far as `length`: of two's complement, signed or not, value - low <= length. */
+struct span128 {
+	uint128 low, length;
 };
 
+/* What 64 rows are held against. */
+struct test {
+	const struct span128 *spans;
+	uint32_t count;
+	const uint8_t *octets;
+	const uint64_t *table;
+};
+
+typedef uint64_t test_word(const void *data, const struct test *test);
+
 #define WORD_WITHIN(name, type)                                                                              \
-	static inline uint64_t name(const void *data, const struct span64 *span)                             \
+	static inline uint64_t name(const void *data, const struct test *test)                               \
 	{                                                                                                    \
 		const type *values = data;                                                                   \
-		const type low = (type)span->low, length = (type)span->length;                               \
+		uint64_t out = 0;                                                                            \
 		uint8_t flags[64];                                                                           \
                                                                                                              \
-		for (unsigned i = 0; i < 64; i++)                                                            \
-			flags[i] = (type)(values[i] - low) <= length;                                        \
-		return bits_pack(flags);                                                                     \
+		for (uint32_t k = 0; k < test->count; k++) {                                                 \
+			const type low = (type)test->spans[k].low, length = (type)test->spans[k].length;     \
+                                                                                                             \
+			for (unsigned i = 0; i < 64; i++)                                                    \
+				flags[i] = (type)(values[i] - low) <= length;                                \
+			out |= bits_pack(flags);                                                             \
+		}                                                                                            \
+		return out;                                                                                  \
 	}
 
 WORD_WITHIN(within8, uint8_t)
@@ -87,19 +102,74 @@ WORD_WITHIN(within16, uint16_t)
 WORD_WITHIN(within32, uint32_t)
 WORD_WITHIN(within64, uint64_t)
 
-typedef uint64_t within_word(const void *data, const struct span64 *span);
-
-/* `within` is inlined: a loop for each width. */
-static inline __attribute__((always_inline)) void keep_spans(uint64_t *bits, const void *data, uint32_t rows,
-							     size_t width, within_word *within,
-							     const struct span64 *spans, uint32_t count)
+/* UUIDs, in bits_of_address's order. */
+static inline uint64_t within128(const void *data, const struct test *test)
 {
 	const uint8_t *at = data;
-	uint8_t last[64 * 8] = {0};
+	uint64_t out = 0;
+	uint8_t flags[64];
+
+	for (uint32_t k = 0; k < test->count; k++) {
+		const struct span128 span = test->spans[k];
+
+		for (unsigned i = 0; i < 64; i++)
+			flags[i] = (uint128)bits_of_address(at + (size_t)16 * i) - span.low <= span.length;
+		out |= bits_pack(flags);
+	}
+	return out;
+}
+
+/* Of what is not done for many rows at once the bits are gathered one by one: octets that are read back as
+ * words right after they were written would have to wait. */
+#define BIT(flag, i) (uint64_t) flag(values[k + (i)], test) << (i)
+
+#define WORD_GATHERED(name, type, flag)                                                                      \
+	static inline uint64_t name(const void *data, const struct test *test)                               \
+	{                                                                                                    \
+		const type *values = data;                                                                   \
+		uint64_t out = 0;                                                                            \
+                                                                                                             \
+		for (unsigned k = 0; k < 64; k += 8)                                                         \
+			out |= (BIT(flag, 0) | BIT(flag, 1) | BIT(flag, 2) | BIT(flag, 3) | BIT(flag, 4) |   \
+				BIT(flag, 5) | BIT(flag, 6) | BIT(flag, 7))                                  \
+			       << k;                                                                         \
+		return out;                                                                                  \
+	}
+
+/* An octet of 0 or 1 for each number that there can be. */
+static inline uint64_t octet_of(uint64_t number, const struct test *test)
+{
+	return test->octets[number];
+}
+
+/* A bit for each hash: where it is not set, none of the values that were put in has it. */
+static inline uint32_t hash_of(uint64_t number)
+{
+	return (uint32_t)(number * UINT64_C(0x9e3779b97f4a7c15) >> 48);
+}
+
+static inline uint64_t bit_of(uint64_t number, const struct test *test)
+{
+	const uint32_t hash = hash_of(number);
+
+	return test->table[hash / 64] >> hash % 64 & 1;
+}
+
+WORD_GATHERED(octets8, uint8_t, octet_of)
+WORD_GATHERED(octets16, uint16_t, octet_of)
+WORD_GATHERED(hashed32, uint32_t, bit_of)
+WORD_GATHERED(hashed64, uint64_t, bit_of)
+
+/* `word` is inlined: a loop for each width. */
+static inline __attribute__((always_inline)) void keep_words(uint64_t *bits, const void *data, uint32_t rows,
+							     size_t width, test_word *word,
+							     const struct test *test)
+{
+	const uint8_t *at = data;
+	uint8_t last[64 * 16] = {0};
 
 	for (uint32_t w = 0; w < bits_words(rows); w++, at += 64 * width) {
 		const uint8_t *values = at;
-		uint64_t passed = 0;
 
 		if (!bits[w])
 			continue;
@@ -107,20 +177,21 @@ static inline __attribute__((always_inline)) void keep_spans(uint64_t *bits, con
 			memcpy(last, at, rows % 64 * width);
 			values = last;
 		}
-		for (uint32_t i = 0; i < count; i++)
-			passed |= within(values, &spans[i]);
-		bits[w] &= passed;
+		bits[w] &= word(values, test);
 	}
 }
 
 static void keep_few(uint64_t *bits, const void *data, uint32_t rows, size_t width,
-		     const struct span64 *spans, uint32_t count)
+		     const struct span128 *spans, uint32_t count)
 {
+	const struct test test = {.spans = spans, .count = count};
+
 	switch (width) {
-	case 1: keep_spans(bits, data, rows, 1, within8, spans, count); break;
-	case 2: keep_spans(bits, data, rows, 2, within16, spans, count); break;
-	case 4: keep_spans(bits, data, rows, 4, within32, spans, count); break;
-	default: keep_spans(bits, data, rows, 8, within64, spans, count); break;
+	case 1: keep_words(bits, data, rows, 1, within8, &test); break;
+	case 2: keep_words(bits, data, rows, 2, within16, &test); break;
+	case 4: keep_words(bits, data, rows, 4, within32, &test); break;
+	case 8: keep_words(bits, data, rows, 8, within64, &test); break;
+	default: keep_words(bits, data, rows, 16, within128, &test); break;
 	}
 }
 
@@ -163,15 +234,42 @@ static inline bool is_within(int128 number, const struct interval *list, uint32_
 	return list[from].low <= number && number <= list[from].high;
 }
 
+/* Single values: most rows have none of them, which a hash tells sooner. */
+static void keep_hashed(uint64_t *bits, const struct vector *v, const struct interval *list, uint32_t count)
+{
+	uint64_t table[BITS_TABLE_WORDS] = {0};
+	const size_t width = parquet_width(v->type);
+	const struct test test = {.table = table};
+
+	for (uint32_t i = 0; i < count; i++) {
+		const uint64_t number = width == 4 ? (uint32_t)list[i].low : (uint64_t)list[i].low;
+
+		if (list[i].low != list[i].high)
+			return;
+		table[hash_of(number) / 64] |= UINT64_C(1) << hash_of(number) % 64;
+	}
+	if (width == 4)
+		keep_words(bits, v->data, v->rows, 4, hashed32, &test);
+	else
+		keep_words(bits, v->data, v->rows, 8, hashed64, &test);
+}
+
 static void keep_many(uint64_t *bits, const struct vector *v, const struct interval *list, uint32_t count)
 {
-	for (uint32_t w = 0; w < bits_words(v->rows); w++)
+	if ((v->type == PARQUET_UNSIGNED32 || v->type == PARQUET_SIGNED32 || v->type == PARQUET_UNSIGNED64 ||
+	     v->type == PARQUET_SIGNED64) &&
+	    v->rows >= BITS_TABLE_WORDS)
+		keep_hashed(bits, v, list, count);
+	for (uint32_t w = 0; w < bits_words(v->rows); w++) {
+		uint64_t passed = 0;
+
 		for (uint64_t left = bits[w]; left; left &= left - 1) {
 			const uint32_t bit = (uint32_t)__builtin_ctzll(left);
 
-			if (!is_within(number_at(v, 64 * w + bit), list, count))
-				bits[w] &= ~(UINT64_C(1) << bit);
+			passed |= (uint64_t)is_within(number_at(v, 64 * w + bit), list, count) << bit;
 		}
+		bits[w] = passed;
+	}
 }
 
 /* The intervals that meet the type's numbers: from *list on, so many. */
@@ -189,15 +287,15 @@ static uint32_t clip(const struct interval **list, uint32_t count, const struct 
 static void keep_plain(uint64_t *bits, const struct vector *v, const struct interval *list, uint32_t count)
 {
 	const struct interval range = bits_range(v->type);
-	const bool wide = v->type == PARQUET_UUID || v->type == PARQUET_FLOAT || v->type == PARQUET_DOUBLE;
-	struct span64 spans[FEW];
+	const bool real = v->type == PARQUET_FLOAT || v->type == PARQUET_DOUBLE;
+	struct span128 spans[FEW];
 
 	count = clip(&list, count, &range);
 	if (count == 0) {
 		memset(bits, 0, bits_words(v->rows) * sizeof *bits);
 		return;
 	}
-	if (wide || count > FEW) {
+	if (real || count > FEW) {
 		keep_many(bits, v, list, count);
 		return;
 	}
@@ -205,7 +303,7 @@ static void keep_plain(uint64_t *bits, const struct vector *v, const struct inte
 		const int128 low = list[i].low < range.low ? range.low : list[i].low;
 		const int128 high = list[i].high > range.high ? range.high : list[i].high;
 
-		spans[i] = (struct span64){(uint64_t)low, (uint64_t)(high - low)};
+		spans[i] = (struct span128){(uint128)low, (uint128)high - (uint128)low};
 	}
 	keep_few(bits, v->data, v->rows, parquet_width(v->type), spans, count);
 }
@@ -219,13 +317,34 @@ static uint32_t count_bits(const uint64_t *bits, uint32_t rows)
 	return count;
 }
 
-static uint64_t look_up(const uint16_t *codes, uint32_t count, const uint64_t *table)
+/* Numbers of which the bit is set in `table`, of `count` bits. */
+static void keep_looked_up(uint64_t *bits, const void *data, uint32_t rows, size_t width,
+			   const uint64_t *table, uint32_t count)
 {
-	uint64_t passed = 0;
+	uint8_t octets[65536];
+	const struct test test = {.octets = octets};
 
 	for (uint32_t i = 0; i < count; i++)
-		passed |= (table[codes[i] / 64] >> codes[i] % 64 & 1) << i;
-	return passed;
+		octets[i] = table[i / 64] >> i % 64 & 1;
+	if (width == 1)
+		keep_words(bits, data, rows, 1, octets8, &test);
+	else
+		keep_words(bits, data, rows, 2, octets16, &test);
+}
+
+static void keep_searched(uint64_t *bits, const uint16_t *data, uint32_t rows, const uint64_t *table)
+{
+	for (uint32_t w = 0; w < bits_words(rows); w++) {
+		uint64_t passed = 0;
+
+		for (uint64_t left = bits[w]; left; left &= left - 1) {
+			const uint32_t bit = (uint32_t)__builtin_ctzll(left);
+			const uint16_t number = data[64 * (size_t)w + bit];
+
+			passed |= (table[number / 64] >> number % 64 & 1) << bit;
+		}
+		bits[w] = passed;
+	}
 }
 
 /* The rows whose code's bit is set in `table`, of `count` bits. */
@@ -246,14 +365,12 @@ static void keep_codes(uint64_t *bits, const uint16_t *codes, uint32_t rows, con
 	uint32_t end = first;
 	while (end < count && (table[end / 64] >> end % 64 & 1))
 		end++;
-	if (end - first == set) {
-		keep_few(bits, codes, rows, 2, &(struct span64){first, set - 1}, 1);
-		return;
-	}
-	for (uint32_t w = 0; w < bits_words(rows); w++)
-		if (bits[w])
-			bits[w] &= look_up(codes + 64 * (size_t)w, rows - 64 * w < 64 ? rows - 64 * w : 64,
-					   table);
+	if (end - first == set)
+		keep_few(bits, codes, rows, 2, &(struct span128){first, set - 1}, 1);
+	else if (rows >= count / 4)
+		keep_looked_up(bits, codes, rows, 2, table, count);
+	else
+		keep_searched(bits, codes, rows, table);
 }
 
 void bits_keep_valid(uint64_t *bits, const struct vector *v)
@@ -286,20 +403,10 @@ void bits_keep_within(uint64_t *bits, const struct vector *v, const struct inter
 
 static void table_plain(uint64_t *bits, const struct vector *v, const uint64_t *table)
 {
-	const uint8_t *narrow = v->data;
-
-	if (v->type == PARQUET_UNSIGNED16) {
+	if (v->type == PARQUET_UNSIGNED16)
 		keep_codes(bits, v->data, v->rows, table, 65536);
-		return;
-	}
-	for (uint32_t w = 0; w < bits_words(v->rows); w++)
-		for (uint64_t left = bits[w]; left; left &= left - 1) {
-			const uint32_t bit = (uint32_t)__builtin_ctzll(left);
-			const uint8_t number = narrow[64 * (size_t)w + bit];
-
-			if (!(table[number / 64] >> number % 64 & 1))
-				bits[w] &= ~(UINT64_C(1) << bit);
-		}
+	else
+		keep_looked_up(bits, v->data, v->rows, 1, table, 256);
 }
 
 void bits_keep_table(uint64_t *bits, const struct vector *v, const uint64_t table[BITS_TABLE_WORDS])

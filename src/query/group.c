@@ -481,8 +481,9 @@ static void merge_rows(struct groups *g, const struct groups *from, uint32_t fir
 	}
 }
 
-enum status groups_merge(struct groups *g, const struct groups *from)
+enum status groups_merge(struct groups *g, const struct groups *from, size_t octets_most)
 {
+	g->octets_most = octets_most;
 	for (uint32_t first = 0; first < from->count; first += GROUPS_STEP) {
 		const uint32_t left = from->count - first, n = left < GROUPS_STEP ? left : GROUPS_STEP;
 		const enum status s = make_room(g, n);

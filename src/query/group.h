@@ -65,8 +65,9 @@ struct groups_rows {
 
 MUST_CHECK enum status groups_add(struct groups *groups, const struct groups_rows *from, uint32_t *rows);
 
-/* Add the groups of `from`, of the same shape, to these. ERR_LIMIT, ERR_MEMORY: some are. */
-MUST_CHECK enum status groups_merge(struct groups *groups, const struct groups *from);
+/* Add the groups of `from`, of the same shape, to these, which may have `octets_most` now. ERR_LIMIT,
+ * ERR_MEMORY: some are. */
+MUST_CHECK enum status groups_merge(struct groups *groups, const struct groups *from, size_t octets_most);
 
 /* Groups have numbers from 0, in the order they came. */
 uint32_t groups_count(const struct groups *groups);

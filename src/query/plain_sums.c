@@ -7,7 +7,11 @@
 
 #include "query/group.h"
 
-enum { USUAL_TOP = 20, VALUES = GROUPS_KEYS_MAX + 2 };
+enum {
+	USUAL_TOP = 20,
+	VALUES = GROUPS_KEYS_MAX + 2,
+	OCTETS_ALL = 1 << 30, /* of memory for the groups of all threads, and half of it for their sum */
+};
 
 /* One thread's. */
 struct sums {
@@ -30,10 +34,10 @@ static void sums_free(struct sums *s)
 	free(s);
 }
 
-static enum status sums_new(struct sums **out, struct plain *p)
+static enum status sums_new(struct sums **out, struct plain *p, uint32_t threads)
 {
 	struct sums *s = calloc(1, sizeof *s);
-	struct groups_shape shape = {.octets_most = 0};
+	struct groups_shape shape = {.octets_most = OCTETS_ALL / (threads > 2 ? threads : 2)};
 	enum status status = s ? plain_keys_init(&s->keys, p->ask, &p->wanted) : ERR_MEMORY;
 
 	*out = s;
@@ -361,7 +365,7 @@ enum status plain_sums(struct plain *p, struct error *err)
 	enum status status = OK;
 
 	for (uint32_t i = 0; status == OK && i < count; i++) {
-		status = sums_new(&all[i], p);
+		status = sums_new(&all[i], p, count);
 		takers[i] = (struct scan_taker){.arg = all[i], .take = take};
 	}
 	if (status != OK)
@@ -369,7 +373,9 @@ enum status plain_sums(struct plain *p, struct error *err)
 	if (status == OK)
 		status = scan_run(&p->scan, takers, count, err);
 	for (uint32_t i = 1; status == OK && i < count; i++) {
-		status = groups_merge(all[0]->groups, all[i]->groups);
+		status = groups_merge(all[0]->groups, all[i]->groups, OCTETS_ALL / 2);
+		sums_free(all[i]);
+		all[i] = NULL;
 		if (status != OK)
 			(void)error_set(err, status, "the groups do not fit into memory");
 	}

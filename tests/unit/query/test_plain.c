@@ -339,8 +339,6 @@ static void a_store_with_partitions_and_a_tail(void **state)
 	load(&t);
 	append_many(&t, 70000); /* two pieces */
 	ask_all(t.folder);
-	load(&t);
-	ask_all(t.folder);
 	bench_end(&t);
 }
 

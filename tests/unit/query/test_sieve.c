@@ -5,7 +5,7 @@
 #include "query/bits.h"
 #include "world.h"
 
-enum { WORLDS = 24, FILTERS = 150, DEPTH = 4 };
+enum { WORLDS = 20, FILTERS = 100, DEPTH = 3 };
 
 #define NOW 1763805600000
 
@@ -241,10 +241,193 @@ static void test_patterns(void **state)
 	}
 }
 
+/* Long chains and sets, and what is nested as deep as the language allows. */
+static void test_large(void **state)
+{
+	struct world w;
+	struct sql text;
+
+	(void)state;
+	world_make(&w, 5, world_names, true);
+	sql_init(&text);
+	for (unsigned i = 0; i < 900; i++)
+		sql_format(&text, "%ssrc port %u", i ? i % 3 ? " or " : " and " : "", i);
+	check(&w, text.text, 0, 0);
+	sql_fini(&text);
+	sql_init(&text);
+	sql_put(&text, "host {");
+	for (unsigned i = 0; i < 3000; i++)
+		sql_format(&text, "10.%u.%u.%u ", i % 4, i / 4 % 250, i % 5);
+	sql_put(&text, "} or octets {");
+	for (unsigned i = 0; i < 3000; i++)
+		sql_format(&text, "%u ", 3 * i);
+	sql_put(&text, "}");
+	check(&w, text.text, 0, 0);
+	sql_fini(&text);
+	sql_init(&text);
+	for (unsigned i = 0; i < 60; i++)
+		sql_format(&text, i % 2 ? "not (tcp and " : "(src port %u or ", i);
+	sql_put(&text, "denied");
+	for (unsigned i = 0; i < 60; i++)
+		sql_put(&text, ")");
+	check(&w, text.text, NOW - 1000, 0);
+	sql_fini(&text);
+	world_end(&w);
+}
+
+/* What is left to DuckDB. */
+static void test_left_out(void **state)
+{
+	static const char *const texts[] = {
+		"bps > 1000",  "pps 3", "bpp < 100", "rule ~ telnet", "sourceAddress 10.0.0.1",
+		"tcp or bps 1"};
+	struct world w;
+	struct sieve *s;
+
+	(void)state;
+	world_make(&w, 6, world_names, true);
+	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+		struct filter *filter = parse(texts[i]);
+
+		assert_int_equal(sieve_new(&s, filter, 0, 0, &w.wanted), ERR_UNSUPPORTED);
+		filter_free(filter);
+	}
+	world_end(&w);
+}
+
+static bool may_pass(struct world *w, const char *text, int64_t from_ms, int64_t to_ms)
+{
+	struct filter *filter = parse(text);
+	struct sieve *s;
+
+	assert_int_equal(sieve_new(&s, filter, from_ms, to_ms, &w->wanted), OK);
+	w->reads = false;
+	const bool out = sieve_may_pass(s, &w->columns);
+	assert_false(w->reads);
+	sieve_free(s);
+	filter_free(filter);
+	return out;
+}
+
+static void bounds(struct world *w, const char *name, uint64_t least, uint64_t greatest, uint32_t nulls)
+{
+	for (uint32_t i = 0; i < w->count; i++)
+		if (strcmp(w->list[i].column.name, name) == 0)
+			w->list[i].bounds = (struct parquet_bounds){.nulls = nulls,
+								    .bounded = nulls < WORLD_ROWS,
+								    .least.u = least,
+								    .greatest.u = greatest};
+}
+
+static void test_may_pass(void **state)
+{
+	static const char *const names[] = {"receiveTime",
+					    "flowStartMilliseconds",
+					    "flowEndMilliseconds",
+					    "sourceTransportPort",
+					    "destinationTransportPort",
+					    "protocolIdentifier",
+					    "sourceIPv4Address",
+					    "sourceIPv6Address",
+					    "firewallEvent",
+					    "exporterAddress",
+					    NULL};
+	static const struct {
+		const char *text;
+		bool may;
+	} cases[] = {
+		{"any", true},
+		{"not any", false},
+		{"src port 99", false},
+		{"src port 100", true},
+		{"src port {1, 2, 3, 4, 5, 6, 300-400}", false},
+		{"src port {1, 2, 3, 4, 5, 6, 150-400}", true},
+		{"src port < 100", false},
+		{"src port >= 200", true},
+		{"dst port 1", false},
+		{"dst port != 1", true},
+		{"port 50", false},
+		{"port 150", true},
+		{"tcp", true},
+		{"udp", false},
+		{"not tcp", false},
+		{"not udp", true},
+		{"tcp and src port 99", false},
+		{"tcp or src port 99", true},
+		{"udp or src port 99", false},
+		{"src net 10.0.0.0/8", true},
+		{"src net 11.0.0.0/8", false},
+		{"src host fd00::1", true},
+		{"dst host 10.0.0.1", false},
+		{"denied", false},
+		{"not denied", true},
+		{"ipv4", true},
+		{"exporter 10.0.0.1", true},
+		{"start < 2025-11-22T10:00:00Z", false},
+		{"start >= 2025-11-22T10:00:00Z", true},
+		{"end > 2025-11-22T10:00:10Z", false},
+		{"end = 2025-11-22T10:00:10Z", true},
+		{"vlan 3", false},
+		{"vlan != 3", true},
+	};
+	struct world w;
+
+	(void)state;
+	world_make(&w, 7, names, true);
+	bounds(&w, "sourceTransportPort", 100, 200, 10);
+	bounds(&w, "destinationTransportPort", 0, 0, WORLD_ROWS);
+	bounds(&w, "protocolIdentifier", 6, 6, 0);
+	bounds(&w, "sourceIPv4Address", 0x0a000001, 0x0aff0000, 10);
+	bounds(&w, "sourceIPv6Address", 0, 0, 10);
+	for (uint32_t i = 0; i < w.count; i++)
+		if (w.list[i].column.kind == COLUMN_IPV6)
+			w.list[i].bounds.bounded = false;
+	bounds(&w, "exporterAddress", 0, 0, 10);
+	bounds(&w, "firewallEvent", 1, 2, 5);
+	bounds(&w, "flowStartMilliseconds", NOW, NOW + 5000, 0);
+	bounds(&w, "flowEndMilliseconds", NOW + 1000, NOW + 10000, 3);
+	bounds(&w, "receiveTime", NOW + 2000, NOW + 9000, 0);
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+		if (may_pass(&w, cases[i].text, 0, 0) != cases[i].may)
+			fail_msg("%s: %s", cases[i].text, cases[i].may ? "might pass" : "cannot pass");
+	assert_false(may_pass(&w, "any", NOW + 10001, 0));
+	assert_true(may_pass(&w, "any", NOW + 10000, 0));
+	assert_false(may_pass(&w, "any", 0, NOW));
+	assert_true(may_pass(&w, "any", 0, NOW + 1));
+	world_end(&w);
+}
+
+/* What the bounds decide is not read. */
+static void test_unread(void **state)
+{
+	static const char *const names[] = {"receiveTime", "protocolIdentifier", "vlanId", NULL};
+	struct filter *filter = parse("vlan <= 65535 and not proto 3-5");
+	uint64_t bits[WORLD_ROWS / 64 + 1];
+	struct world w;
+	struct sieve *s;
+	uint32_t passed;
+
+	(void)state;
+	world_make(&w, 8, names, true);
+	bounds(&w, "vlanId", 1, 4000, 0);
+	bounds(&w, "protocolIdentifier", 6, 17, 100);
+	bounds(&w, "receiveTime", NOW, NOW + 9000, 0);
+	assert_int_equal(sieve_new(&s, filter, NOW, NOW + 10000, &w.wanted), OK);
+	w.reads = false;
+	assert_true(sieve_run(s, &w.columns, bits, &passed));
+	assert_int_equal(passed, WORLD_ROWS);
+	assert_false(w.reads);
+	sieve_free(s);
+	filter_free(filter);
+	world_end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_patterns),
+		cmocka_unit_test(test_patterns), cmocka_unit_test(test_large),
+		cmocka_unit_test(test_left_out), cmocka_unit_test(test_may_pass),
+		cmocka_unit_test(test_unread),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
