@@ -78,29 +78,36 @@ static bool run_column(struct node *n, const struct columns *c, struct vector *o
 }
 
 #define WIDEN(type)                                                                                          \
-	for (uint32_t i = 0; i < count; i++)                                                                 \
-		out[i] = (uint64_t)((const type *)v->data)[from + i];                                        \
-	break
+	do {                                                                                                 \
+		const type *values = v->data;                                                                \
+                                                                                                             \
+		for (uint32_t i = 0; i < count; i++)                                                         \
+			out[i] = (uint64_t)values[from + i];                                                 \
+	} while (0)
 
 /* Numbers as 64 bits. */
 static void widen(const struct vector *v, uint32_t from, uint32_t count, uint64_t *out)
 {
 	switch (v->type) {
 	case PARQUET_BOOLEAN:
-	case PARQUET_UNSIGNED8: WIDEN(uint8_t);
-	case PARQUET_UNSIGNED16: WIDEN(uint16_t);
-	case PARQUET_UNSIGNED32: WIDEN(uint32_t);
-	case PARQUET_SIGNED8: WIDEN(int8_t);
-	case PARQUET_SIGNED16: WIDEN(int16_t);
-	case PARQUET_SIGNED32: WIDEN(int32_t);
-	default: WIDEN(uint64_t);
+	case PARQUET_UNSIGNED8: WIDEN(uint8_t); break;
+	case PARQUET_UNSIGNED16: WIDEN(uint16_t); break;
+	case PARQUET_UNSIGNED32: WIDEN(uint32_t); break;
+	case PARQUET_SIGNED8: WIDEN(int8_t); break;
+	case PARQUET_SIGNED16: WIDEN(int16_t); break;
+	case PARQUET_SIGNED32: WIDEN(int32_t); break;
+	default: WIDEN(uint64_t); break;
 	}
 }
 
 #define GATHER(type)                                                                                         \
-	for (uint32_t i = 0; i < count; i++)                                                                 \
-		((type *)out)[i] = ((const type *)v->data)[v->codes[from + i]];                              \
-	break
+	do {                                                                                                 \
+		const type *values = v->data;                                                                \
+		type *to = out;                                                                              \
+                                                                                                             \
+		for (uint32_t i = 0; i < count; i++)                                                         \
+			to[i] = values[codes[i]];                                                            \
+	} while (0)
 
 struct wide {
 	uint64_t half[2];
@@ -110,8 +117,9 @@ struct wide {
 static void flatten(const struct vector *v, uint32_t from, uint32_t count, void *out)
 {
 	const size_t width = parquet_width(v->type);
+	const uint16_t *codes = v->codes;
 
-	if (!v->codes) {
+	if (!codes) {
 		memcpy(out, (const uint8_t *)v->data + from * width, count * width);
 		return;
 	}
@@ -119,12 +127,13 @@ static void flatten(const struct vector *v, uint32_t from, uint32_t count, void 
 		memset(out, 0, count * width);
 		return;
 	}
+	codes += from;
 	switch (width) {
-	case 1: GATHER(uint8_t);
-	case 2: GATHER(uint16_t);
-	case 4: GATHER(uint32_t);
-	case 8: GATHER(uint64_t);
-	default: GATHER(struct wide);
+	case 1: GATHER(uint8_t); break;
+	case 2: GATHER(uint16_t); break;
+	case 4: GATHER(uint32_t); break;
+	case 8: GATHER(uint64_t); break;
+	default: GATHER(struct wide); break;
 	}
 }
 
@@ -168,6 +177,7 @@ static void multiply(uint64_t *x, uint32_t count, uint64_t n)
 static void compute(const struct node *n, enum parquet_type of, uint64_t *x, uint32_t count)
 {
 	const bool is_signed = n->type != PARQUET_UNSIGNED64;
+	const uint64_t number = n->number;
 
 	switch ((enum node_kind)n->kind) {
 	case NODE_MICROSECONDS:
@@ -177,31 +187,49 @@ static void compute(const struct node *n, enum parquet_type of, uint64_t *x, uin
 			divide(x, count, 1000, true);
 		break;
 	case NODE_MILLISECONDS: divide(x, count, 1000, true); break;
-	case NODE_DIVIDE: divide(x, count, n->number, is_signed); break;
-	case NODE_REMAINDER: remainder_of(x, count, n->number, is_signed); break;
-	case NODE_TIMES: multiply(x, count, n->number); break;
+	case NODE_DIVIDE: divide(x, count, number, is_signed); break;
+	case NODE_REMAINDER: remainder_of(x, count, number, is_signed); break;
+	case NODE_TIMES: multiply(x, count, number); break;
 	case NODE_SHIFT:
 		for (uint32_t i = 0; i < count; i++)
-			x[i] >>= n->number;
+			x[i] >>= number;
 		break;
 	case NODE_MASK:
 		for (uint32_t i = 0; i < count; i++)
-			x[i] &= n->number;
+			x[i] &= number;
 		break;
 	default: break;
 	}
 }
 
+static bool is_unary(const struct node *n)
+{
+	return n->kind > NODE_COLUMN && n->kind < NODE_MINUS;
+}
+
+/* All that is made of one value, one after the other while some rows are near. */
+static void compute_chain(const struct expression *e, const struct node *n, uint64_t *x, uint32_t count)
+{
+	const struct node *of = &e->nodes[n->a];
+
+	if (is_unary(of))
+		compute_chain(e, of, x, count);
+	compute(n, (enum parquet_type)of->type, x, count);
+}
+
 /* What is made of one value. */
 static bool run_unary(struct expression *e, struct node *n, const struct columns *c, struct vector *out)
 {
+	int16_t from_node = n->a;
 	struct vector in;
 
-	if (!expression_value(e, n->a, c, &in))
+	while (is_unary(&e->nodes[from_node]))
+		from_node = e->nodes[from_node].a;
+	if (!expression_value(e, from_node, c, &in))
 		return false;
 	*out = in;
 	out->type = (enum parquet_type)n->type;
-	if (n->kind == NODE_AS_NUMBER)
+	if (n->kind == NODE_AS_NUMBER && from_node == n->a)
 		return true;
 
 	const uint32_t count = in.codes ? in.entries : in.rows;
@@ -212,7 +240,7 @@ static bool run_unary(struct expression *e, struct node *n, const struct columns
 		uint64_t *x = (uint64_t *)n->data + from;
 
 		widen(&in, from, some, x);
-		compute(n, in.type, x, some);
+		compute_chain(e, n, x, some);
 	}
 	out->data = n->data;
 	return true;
@@ -359,8 +387,12 @@ static bool run_truth(struct expression *e, int16_t at, const struct columns *c,
 	    !truth_of(e, at, c, e->truth[0], e->truth[1]))
 		return false;
 	octets = n->data;
-	for (uint32_t i = 0; i < c->rows; i++)
-		octets[i] = e->truth[0][i / 64] >> i % 64 & 1;
+	for (uint32_t w = 0; w < bits_words(c->rows); w++) {
+		const uint64_t yes = e->truth[0][w];
+
+		for (unsigned i = 0; i < 64; i++)
+			octets[64 * (size_t)w + i] = yes >> i & 1;
+	}
 	*out = (struct vector){
 		.type = PARQUET_BOOLEAN, .rows = c->rows, .valid = e->truth[1], .data = n->data};
 	return true;
