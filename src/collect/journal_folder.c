@@ -151,7 +151,7 @@ static uint32_t worker_named(const char *name)
 /* Which numbers stand in the journal's folder: one look at it is quicker than at each that there could be. */
 static enum status find_numbers(int store, bool there[JOURNAL_WORKERS], const char *name, struct error *err)
 {
-	const int fd = openat(store, "journal", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	const int fd = openat(store, "journal", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *folder = fd < 0 ? NULL : fdopendir(fd);
 
 	if (!folder) {

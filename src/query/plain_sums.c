@@ -34,6 +34,12 @@ static void sums_free(struct sums *s)
 	free(s);
 }
 
+/* groups_add reads eight octets a value; the manifest says of what kind a column is. */
+static bool can_be_summed(const struct expression *e)
+{
+	return !e || expression_type(e) == PARQUET_UNSIGNED64;
+}
+
 static enum status sums_new(struct sums **out, struct plain *p, uint32_t threads)
 {
 	struct sums *s = calloc(1, sizeof *s);
@@ -47,7 +53,7 @@ static enum status sums_new(struct sums **out, struct plain *p, uint32_t threads
 		status = plain_expression(&s->packets, "{packetDeltaCount}", &p->wanted);
 	if (status != OK)
 		return status;
-	if (s->keys.count > GROUPS_KEYS_MAX)
+	if (s->keys.count > GROUPS_KEYS_MAX || !can_be_summed(s->octets) || !can_be_summed(s->packets))
 		return ERR_UNSUPPORTED;
 	shape.key_count = s->keys.count;
 	for (uint32_t i = 0; i < s->keys.count; i++)
@@ -64,7 +70,7 @@ static uint32_t pick_rows(uint16_t *picks, const uint64_t *bits, uint32_t count)
 
 	for (uint32_t i = 0; i < count / 64; i++)
 		all &= bits[i];
-	if (all == UINT64_MAX && count % 64 == 0) { /* the usual case: nobody will look at the picks */
+	if (all == UINT64_MAX && count % 64 == 0) { /* the usual case */
 		for (; n < count; n++)
 			picks[n] = (uint16_t)n;
 		return n;

@@ -278,8 +278,10 @@ static int wait_for(pid_t pid, const sigset_t *signals)
 		interrupted = true;
 		kill(pid, SIGTERM);
 	}
+	/* Who ended it does not want a second one. */
 	if (WIFEXITED(status))
-		return WEXITSTATUS(status);
+		return interrupted && WEXITSTATUS(status) == NEEDS_DATABASE ? QUERY_INTERRUPTED
+									    : WEXITSTATUS(status);
 	if (interrupted)
 		return QUERY_INTERRUPTED;
 	fprintf(stderr, "weir query: the process that asked was ended by signal %d (%s)\n", WTERMSIG(status),

@@ -16,15 +16,16 @@ static bool read_number(struct constant_value *out, const char *text)
 	const unsigned bits = 8 * (unsigned)parquet_width(out->type);
 	char *end;
 
+	if (!isdigit((unsigned char)text[*text == '-']))
+		return false;
 	errno = 0;
 	if (is_signed(out->type)) {
 		out->value.i = strtoll(text, &end, 10);
-		return errno == 0 && end != text && !*end && out->value.i >= INT64_MIN >> (64 - bits) &&
+		return errno == 0 && !*end && out->value.i >= INT64_MIN >> (64 - bits) &&
 		       out->value.i <= INT64_MAX >> (64 - bits);
 	}
 	out->value.u = strtoull(text, &end, 10);
-	return errno == 0 && end != text && !*end && *text != '-' &&
-	       out->value.u <= UINT64_MAX >> (64 - bits);
+	return errno == 0 && !*end && *text != '-' && out->value.u <= UINT64_MAX >> (64 - bits);
 }
 
 static int digit_of(char c)

@@ -202,8 +202,10 @@ static enum status tail_begin(struct reading *r, struct tail *t, struct rows *ro
 		s = t->places[i] < 0 ? ERR_MEMORY : OK;
 	}
 	if (s == OK) {
-		t->begun = true;
 		s = pour_init(&t->pour, rows, columns, t->columns.count);
+		t->begun = s == OK;
+		if (s != OK)
+			pour_fini(&t->pour);
 	}
 	free(columns);
 	return s;
