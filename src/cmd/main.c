@@ -1,6 +1,7 @@
 /* weir: main is a table look-up. */
 #include <dlfcn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cmd/command.h"
@@ -60,6 +61,17 @@ enum { HOW = RTLD_LAZY | RTLD_LOCAL };
 enum { HOW = RTLD_LAZY | RTLD_LOCAL | RTLD_DEEPBIND };
 #endif
 
+/* Where all is to be bound at load (LD_BIND_NOW), a library that the module would load itself, once it is
+ * needed, has to be there before. */
+static void *load(const char *name)
+{
+	void *module = dlopen(name, HOW);
+
+	if (!module && getenv("LD_BIND_NOW") && dlopen("libduckdb.so", (HOW & ~RTLD_LOCAL) | RTLD_GLOBAL))
+		module = dlopen(name, HOW);
+	return module;
+}
+
 /* The module is found where the program's run path points: beside it in a build tree, else in LIBDIR/weir. It
  * stays until the process ends. */
 static int run_entry(const struct entry *e, int argc, char **argv)
@@ -67,7 +79,7 @@ static int run_entry(const struct entry *e, int argc, char **argv)
 	const struct command *command = e->command;
 
 	if (!command) {
-		void *module = dlopen(e->module, HOW);
+		void *module = load(e->module);
 
 		command = module ? dlsym(module, e->symbol) : NULL;
 		if (!command) {

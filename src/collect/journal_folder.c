@@ -3,9 +3,11 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
 #include "collect/journal_internal.h"
+#include "collect/journal_reader.h"
 
 void segment_data_name(char out[SEGMENT_NAME], uint32_t number)
 {
@@ -83,6 +85,13 @@ static void join_pairs(struct segment_list *list)
 	list->count = kept;
 }
 
+/* NULL at the end, with errno 0, or when the folder cannot be read. */
+static const struct dirent *next_entry(DIR *folder)
+{
+	errno = 0;
+	return readdir(folder);
+}
+
 enum status segment_list_read(struct segment_list *out, int folder, struct error *err)
 {
 	uint32_t room = 0;
@@ -96,7 +105,7 @@ enum status segment_list_read(struct segment_list *out, int folder, struct error
 			close(fd);
 		return st;
 	}
-	for (const struct dirent *entry; (entry = readdir(open));) {
+	for (const struct dirent *entry; (entry = next_entry(open));) {
 		const bool unfinished = entry->d_name[0] == '.';
 		const uint32_t number = leading_number(entry->d_name + unfinished);
 		const char *suffix = entry->d_name + unfinished + SEGMENT_DIGITS;
@@ -115,7 +124,74 @@ enum status segment_list_read(struct segment_list *out, int folder, struct error
 			return error_set(err, ERR_MEMORY, "journal folder: no memory for its names");
 		}
 	}
+	const enum status st = errno ? error_errno(err, "journal folder") : OK;
 	closedir(open);
+	if (st != OK) {
+		free(out->files);
+		*out = (struct segment_list){0};
+		return st;
+	}
 	join_pairs(out);
 	return OK;
+}
+
+/* The number that a folder's name says, JOURNAL_WORKERS if it says none. */
+static uint32_t worker_named(const char *name)
+{
+	char again[16];
+	char *end;
+	const unsigned long number = strtoul(name, &end, 10);
+
+	if (number >= JOURNAL_WORKERS || *end)
+		return JOURNAL_WORKERS;
+	snprintf(again, sizeof again, "%lu", number);
+	return strcmp(again, name) == 0 ? (uint32_t)number : JOURNAL_WORKERS;
+}
+
+/* Which numbers stand in the journal's folder: one look at it is quicker than at each that there could be. */
+static enum status find_numbers(int store, bool there[JOURNAL_WORKERS], const char *name, struct error *err)
+{
+	const int fd = openat(store, "journal", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!folder) {
+		const bool none = fd < 0 && (errno == ENOENT || errno == ENOTDIR);
+		const enum status st = none ? OK : error_errno(err, "%s/journal", name);
+
+		close_fd(&fd);
+		return st;
+	}
+	enum status st = OK;
+	for (const struct dirent *entry; (entry = next_entry(folder));) {
+		const uint32_t number = worker_named(entry->d_name);
+
+		if (number < JOURNAL_WORKERS)
+			there[number] = true;
+	}
+	if (errno)
+		st = error_errno(err, "%s/journal", name);
+	closedir(folder);
+	return st;
+}
+
+enum status journal_list_workers(const char *store, uint32_t out[JOURNAL_WORKERS], uint32_t *count,
+				 struct error *err)
+{
+	auto_fd folder = open(store, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool there[JOURNAL_WORKERS] = {false};
+
+	*count = 0;
+	if (folder < 0)
+		return error_errno(err, "%s", store);
+	const enum status st = find_numbers(folder, there, store, err);
+	for (uint32_t i = 0; st == OK && i < JOURNAL_WORKERS; i++) {
+		if (!there[i])
+			continue;
+		auto_fd worker = worker_folder_open(folder, i);
+		if (worker >= 0)
+			out[(*count)++] = i;
+		else if (errno != ENOENT && errno != ENOTDIR)
+			return error_errno(err, "%s/journal/%u", store, i);
+	}
+	return st;
 }

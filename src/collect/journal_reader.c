@@ -445,21 +445,3 @@ enum status journal_read(struct journal_reader *r, struct journal_entry *out, st
 		r->failures = 0;
 	return st;
 }
-
-enum status journal_list_workers(const char *store, uint32_t out[JOURNAL_WORKERS], uint32_t *count,
-				 struct error *err)
-{
-	auto_fd folder = open(store, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	*count = 0;
-	if (folder < 0)
-		return error_errno(err, "%s", store);
-	for (uint32_t i = 0; i < JOURNAL_WORKERS; i++) {
-		auto_fd worker = worker_folder_open(folder, i);
-		if (worker >= 0)
-			out[(*count)++] = i;
-		else if (errno != ENOENT && errno != ENOTDIR)
-			return error_errno(err, "%s/journal/%u", store, i);
-	}
-	return OK;
-}

@@ -10,7 +10,6 @@
 enum {
 	LEVEL = 1,                         /* of zstd */
 	SAMPLE = 16384,                    /* octets of a page that are tried first */
-	ENTRIES = 1 << 20,                 /* octets of texts in a dictionary */
 	PAGE_MOST = INT32_MAX - (1 << 20), /* octets: what a page's header can say, less its levels */
 };
 
@@ -291,7 +290,8 @@ static enum status put_texts(struct chunk *c, struct scratch *b, size_t count)
 	const struct dictionary *d = b->dictionary;
 	const bool lengths = c->type->shape == SHAPE_TEXT;
 
-	if (dictionary_texts(b->dictionary, b->texts, count) && text_octets(d->texts, d->count) <= ENTRIES) {
+	if (dictionary_texts(b->dictionary, b->texts, count) &&
+	    text_octets(d->texts, d->count) <= DICTIONARY_OCTETS) {
 		bound_texts(c, d->texts, d->count);
 		put_plain_texts(&b->entries, d->texts, d->count, lengths);
 		put_index(c, b, count);

@@ -5,7 +5,8 @@
 
 enum {
 	DICTIONARY_MOST = 4096,
-	DICTIONARY_RANGE = 1 << 16, /* numbers that lie closer together are looked up without a hash */
+	DICTIONARY_OCTETS = 1 << 20, /* of its texts, when it is written */
+	DICTIONARY_RANGE = 1 << 16,  /* numbers that lie closer together are looked up without a hash */
 	DICTIONARY_SLOTS = 4 * DICTIONARY_MOST,
 };
 

@@ -160,10 +160,11 @@ size_t delta_room(size_t count, unsigned octets)
 /* One block, and its least difference; padded with it. */
 static int64_t differences(uint64_t *out, const uint64_t *values, size_t count, unsigned octets)
 {
+	const uint64_t *before = values - 1; /* there is one before the first of a block */
 	int64_t least = INT64_MAX;
 
 	for (size_t i = 0; i < count; i++) {
-		const uint64_t d = values[i] - values[i - 1]; /* there is one before the first of a block */
+		const uint64_t d = values[i] - before[i];
 		const int64_t signed_d = octets == 4 ? (int32_t)(uint32_t)d : (int64_t)d;
 
 		out[i] = (uint64_t)signed_d;

@@ -2,8 +2,6 @@
 
 #include "parquet/pack.h"
 
-enum { TRUE_TYPE = 1, FALSE_TYPE = 2 };
-
 static void put_octet(struct thrift *t, unsigned octet)
 {
 	const uint8_t o = (uint8_t)octet;
@@ -49,7 +47,7 @@ void thrift_number(struct thrift *t, unsigned id, enum thrift_type type, int64_t
 
 void thrift_bool(struct thrift *t, unsigned id, bool value)
 {
-	put_field(t, id, value ? TRUE_TYPE : FALSE_TYPE);
+	put_field(t, id, value ? THRIFT_TRUE : THRIFT_FALSE);
 }
 
 void thrift_binary(struct thrift *t, unsigned id, const void *data, size_t length)

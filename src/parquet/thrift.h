@@ -12,6 +12,8 @@
 #include "parquet/octets.h"
 
 enum thrift_type {
+	THRIFT_TRUE = 1, /* the value of a boolean field is in its type */
+	THRIFT_FALSE = 2,
 	THRIFT_I32 = 5,
 	THRIFT_I64 = 6,
 	THRIFT_BINARY = 8,

@@ -37,12 +37,14 @@ bool cell_readable(duckdb_type type)
 	}
 }
 
+/* DuckDB's strings and Parquet's are the same sixteen octets. */
+_Static_assert(sizeof(duckdb_string_t) == sizeof(union parquet_text), "texts of one shape");
+
 static struct span string_at(const void *data, idx_t row)
 {
-	const duckdb_string_t *s = (const duckdb_string_t *)data + row;
+	const union parquet_text *t = (const union parquet_text *)data + row;
 
-	return duckdb_string_is_inlined(*s) ? span_of(s->value.inlined.inlined, s->value.inlined.length)
-					    : span_of(s->value.pointer.ptr, s->value.pointer.length);
+	return span_of(parquet_text_octets(t), t->near.length);
 }
 
 static struct cell wall(int64_t i, uint8_t digits)

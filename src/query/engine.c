@@ -1,6 +1,7 @@
 #include "query/engine.h"
 
 #include <ctype.h>
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,20 @@ enum status engine_error(struct error *err, const char *text)
 	while (n && line[n - 1] == ' ')
 		n--;
 	return error_set(err, ERR_SYSTEM, "%.*s", (int)n, line);
+}
+
+/* DuckDB finds its own symbols first, many thousands; sanitizers have to stand in front of all others. */
+#ifdef WEIR_SANITIZED
+enum { HOW = RTLD_LAZY | RTLD_GLOBAL };
+#else
+enum { HOW = RTLD_LAZY | RTLD_GLOBAL | RTLD_DEEPBIND };
+#endif
+
+enum status engine_load(struct error *err)
+{
+	if (dlopen("libduckdb.so", HOW))
+		return OK;
+	return error_set(err, ERR_SYSTEM, "query engine: %s", dlerror());
 }
 
 /* In this order: the folder for temporary files cannot be set behind the third, and the last comes in

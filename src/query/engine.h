@@ -12,6 +12,10 @@ struct engine {
 	duckdb_connection connection;
 };
 
+/* Load DuckDB's library where the program was linked without: most questions need none, and it costs more
+ * than they do. Before anything else of DuckDB's is called. ERR_SYSTEM. */
+MUST_CHECK enum status engine_load(struct error *err);
+
 /* In memory, one thread, no files but those under `folder`, no temporary files, no extensions. ERR_SYSTEM. */
 MUST_CHECK enum status engine_open(struct engine *out, const char *folder, struct error *err);
 

@@ -6,8 +6,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 
-#include "query/conveyor.h"
-
+#include "parquet/parquet.h"
 __extension__ typedef unsigned __int128 uint128;
 
 enum {
@@ -70,8 +69,8 @@ static enum status prepare(struct groups *g)
 	g->mask = 2 * FIRST_ROOM - 1;
 	g->rows = wide((size_t)g->room * g->stride * sizeof *g->rows);
 	g->slots = calloc(g->mask + 1, sizeof *g->slots);
-	g->keys = malloc(duckdb_vector_size() * g->words * sizeof *g->keys);
-	g->hashes = malloc(duckdb_vector_size() * sizeof *g->hashes);
+	g->keys = malloc(GROUPS_STEP * g->words * sizeof *g->keys);
+	g->hashes = malloc(GROUPS_STEP * sizeof *g->hashes);
 	/* Who sends flows chooses the keys: not the places they get. */
 	if (getrandom(&g->seed, sizeof g->seed, GRND_NONBLOCK) != sizeof g->seed)
 		g->seed = (uint64_t)(uintptr_t)g->rows;
@@ -82,14 +81,25 @@ static enum status prepare(struct groups *g)
 	return g->rows && g->slots && g->keys && g->hashes ? OK : ERR_MEMORY;
 }
 
-static enum status shape_keys(struct groups *g, duckdb_result *result, const struct groups_shape *shape)
+/* Whether the result's columns are what the shape says. */
+static bool fits(duckdb_result *result, const struct groups_shape *shape)
 {
 	const idx_t columns = duckdb_column_count(result);
 
-	if (shape->key_count > GROUPS_KEYS_MAX || shape->sums + 1 + shape->denied >= columns ||
+	if (duckdb_vector_size() > GROUPS_STEP || shape->sums + 1 + shape->denied >= columns ||
 	    duckdb_column_type(result, shape->sums) != DUCKDB_TYPE_UBIGINT ||
 	    duckdb_column_type(result, shape->sums + 1) != DUCKDB_TYPE_UBIGINT ||
 	    (shape->denied && duckdb_column_type(result, shape->sums + 2) != DUCKDB_TYPE_BOOLEAN))
+		return false;
+	for (uint32_t i = 0; i < shape->key_count; i++)
+		if (shape->keys[i].column >= columns)
+			return false;
+	return true;
+}
+
+static enum status shape_keys(struct groups *g, duckdb_result *result, const struct groups_shape *shape)
+{
+	if (shape->key_count > GROUPS_KEYS_MAX || (result && !fits(result, shape)))
 		return ERR_UNSUPPORTED;
 	g->sums_at = shape->sums;
 	g->sums = shape->denied ? SUMS : DENIED;
@@ -98,10 +108,8 @@ static enum status shape_keys(struct groups *g, duckdb_result *result, const str
 	for (uint32_t i = 0; i < shape->key_count; i++) {
 		const uint32_t column = shape->keys[i].column;
 
-		if (column >= columns)
-			return ERR_UNSUPPORTED;
 		g->columns[i].column = column;
-		g->columns[i].type = duckdb_column_type(result, column);
+		g->columns[i].type = result ? duckdb_column_type(result, column) : shape->keys[i].type;
 		g->columns[i].width = width_of(g->columns[i].type);
 		g->columns[i].at = g->words;
 		snprintf(g->columns[i].name, GROUPS_NAME_MAX, "%s", shape->keys[i].name);
@@ -131,17 +139,11 @@ static bool is_there(const uint64_t *validity, idx_t row)
 	return !validity || (validity[row / 64] >> row % 64 & 1);
 }
 
-static struct span text_of(const duckdb_string_t *s)
-{
-	return duckdb_string_is_inlined(*s) ? span_of(s->value.inlined.inlined, s->value.inlined.length)
-					    : span_of(s->value.pointer.ptr, s->value.pointer.length);
-}
-
 /* Texts as their numbers. False: no room for a new one. */
-static bool gather_texts(struct groups *g, uint32_t column, duckdb_vector vector, idx_t rows)
+static bool gather_texts(struct groups *g, uint32_t column, const struct groups_values *from, idx_t rows)
 {
-	const duckdb_string_t *data = duckdb_vector_get_data(vector);
-	const uint64_t *validity = duckdb_vector_get_validity(vector);
+	const union parquet_text *data = from->data; /* as DuckDB's strings */
+	const uint64_t *validity = from->valid;
 	uint64_t *to = g->keys + g->columns[column].at;
 	bool good = true;
 
@@ -151,19 +153,20 @@ static bool gather_texts(struct groups *g, uint32_t column, duckdb_vector vector
 			g->keys[i * g->words] |= UINT64_C(1) << column;
 			continue;
 		}
-		const uint32_t number =
-			texts_number(g->columns[column].texts, text_of(&data[i]), !g->find_only);
+		const uint32_t number = texts_number(
+			g->columns[column].texts, span_of(parquet_text_octets(&data[i]), data[i].near.length),
+			!g->find_only);
 		to[i * g->words] = number;
 		good &= g->find_only || number != TEXTS_NONE;
 	}
 	return good;
 }
 
-/* One column into the keys of a chunk. */
-static void gather(struct groups *g, uint32_t column, duckdb_vector vector, idx_t rows)
+/* One column into the keys of some rows. */
+static void gather(struct groups *g, uint32_t column, const struct groups_values *from, idx_t rows)
 {
-	const void *data = duckdb_vector_get_data(vector);
-	const uint64_t *validity = duckdb_vector_get_validity(vector);
+	const void *data = from->data;
+	const uint64_t *validity = from->valid;
 	const uint32_t words = g->words;
 	uint64_t *to = g->keys + g->columns[column].at;
 
@@ -205,18 +208,26 @@ static uint64_t mix(uint64_t a, uint64_t b)
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-static void hash_keys(struct groups *g, idx_t rows)
+__attribute__((always_inline)) static inline void hash_words(struct groups *g, idx_t rows, uint32_t words)
 {
-	const uint32_t words = g->words;
+	const uint64_t factor = UINT64_C(0x9e3779b97f4a7c15) ^ g->seed >> 7;
 
 	for (idx_t i = 0; i < rows; i++) {
 		const uint64_t *key = g->keys + i * words;
 		uint64_t h = g->seed;
 
 		for (uint32_t w = 0; w < words; w++)
-			h = mix(h ^ key[w], UINT64_C(0x9e3779b97f4a7c15) ^ g->seed >> 7);
+			h = mix(h ^ key[w], factor);
 		g->hashes[i] = h;
 	}
+}
+
+static void hash_keys(struct groups *g, idx_t rows)
+{
+	if (g->words == 2) /* one key, the usual case: a loop of its own */
+		hash_words(g, rows, 2);
+	else
+		hash_words(g, rows, g->words);
 }
 
 static bool grow(struct groups *g)
@@ -236,7 +247,7 @@ static bool grow(struct groups *g)
 	free(g->rows);
 	g->rows = rows;
 	/* The low half of a hash is not kept: the keys tell it again, a chunk at a time. */
-	const uint32_t step = (uint32_t)duckdb_vector_size();
+	const uint32_t step = GROUPS_STEP;
 	free(g->slots);
 	g->slots = slots;
 	g->mask = mask;
@@ -292,151 +303,200 @@ static uint64_t *find(struct groups *g, const uint64_t *key, uint64_t hash)
 	}
 }
 
+/* The same, by a guess where it is (ask_ahead). */
+static uint64_t *find_likely(struct groups *g, const uint64_t *key, uint64_t hash, uint32_t group)
+{
+	uint64_t *row = g->rows + (size_t)group * g->stride;
+
+	return group != UINT32_MAX && same_key(row, key, g->words) ? row : find(g, key, hash);
+}
+
 static void add(uint64_t *sum, uint64_t value)
 {
 	sum[0] += value;
 	sum[1] += sum[0] < value;
 }
 
-struct sums {
-	const uint64_t *octets, *packets, *octets_there, *packets_there;
-	const bool *denied; /* NULL: not asked for */
-	const uint64_t *denied_there;
-};
-
-static void add_rows(struct groups *g, const struct sums *from, idx_t i, idx_t end, uint32_t *to)
+static void add_rows(struct groups *g, const struct groups_rows *from, idx_t i, idx_t end,
+		     const uint32_t *likely, uint32_t *to)
 {
-	for (; i < end; i++) {
-		uint64_t *row = find(g, g->keys + i * g->words, g->hashes[i]), *sums = row + g->words;
+	const uint64_t *octets = from->octets.data, *packets = from->packets.data;
+	const bool *denied = g->sums > DENIED ? from->denied.data : NULL;
 
-		if (is_there(from->octets_there, i)) {
+	for (; i < end; i++) {
+		uint64_t *row = find_likely(g, g->keys + i * g->words, g->hashes[i], *likely++);
+		uint64_t *sums = row + g->words;
+
+		if (is_there(from->octets.valid, i)) {
 			row[0] |= HAS_OCTETS;
-			add(sums + OCTETS, from->octets[i]);
+			add(sums + OCTETS, octets[i]);
 		}
-		if (is_there(from->packets_there, i)) {
+		if (is_there(from->packets.valid, i)) {
 			row[0] |= HAS_PACKETS;
-			add(sums + PACKETS, from->packets[i]);
+			add(sums + PACKETS, packets[i]);
 		}
 		sums[FLOWS]++;
-		if (from->denied)
-			sums[DENIED] += is_there(from->denied_there, i) && from->denied[i];
+		if (denied)
+			sums[DENIED] += is_there(from->denied.valid, i) && denied[i];
 		if (to)
 			to[i] = (uint32_t)((size_t)(row - g->rows) / g->stride);
 	}
 }
 
 /* Without a key all are one group. */
-static void add_whole(struct groups *g, const struct sums *from, idx_t rows, uint32_t *to)
+static void add_whole(struct groups *g, const struct groups_rows *from, idx_t rows, uint32_t *to)
 {
+	const uint64_t *octets = from->octets.data, *packets = from->packets.data;
+	const bool *denied = g->sums > DENIED ? from->denied.data : NULL;
 	uint64_t *row = find(g, g->keys, g->hashes[0]), *sums = row + g->words;
 
 	for (idx_t i = 0; i < rows; i++) {
-		if (is_there(from->octets_there, i)) {
+		if (is_there(from->octets.valid, i)) {
 			row[0] |= HAS_OCTETS;
-			add(sums + OCTETS, from->octets[i]);
+			add(sums + OCTETS, octets[i]);
 		}
-		if (is_there(from->packets_there, i)) {
+		if (is_there(from->packets.valid, i)) {
 			row[0] |= HAS_PACKETS;
-			add(sums + PACKETS, from->packets[i]);
+			add(sums + PACKETS, packets[i]);
 		}
-		if (from->denied)
-			sums[DENIED] += is_there(from->denied_there, i) && from->denied[i];
+		if (denied)
+			sums[DENIED] += is_there(from->denied.valid, i) && denied[i];
 	}
 	sums[FLOWS] += rows;
 	if (to)
 		memset(to, 0, rows * sizeof *to);
 }
 
-static struct sums sums_of(const struct groups *g, duckdb_data_chunk chunk)
-{
-	duckdb_vector octets = duckdb_data_chunk_get_vector(chunk, g->sums_at);
-	duckdb_vector packets = duckdb_data_chunk_get_vector(chunk, g->sums_at + 1);
-	struct sums sums = {
-		.octets = duckdb_vector_get_data(octets),
-		.packets = duckdb_vector_get_data(packets),
-		.octets_there = duckdb_vector_get_validity(octets),
-		.packets_there = duckdb_vector_get_validity(packets),
-	};
-
-	if (g->sums > DENIED) {
-		duckdb_vector denied = duckdb_data_chunk_get_vector(chunk, g->sums_at + 2);
-
-		sums.denied = duckdb_vector_get_data(denied);
-		sums.denied_there = duckdb_vector_get_validity(denied);
-	}
-	return sums;
-}
-
-/* Keys of a chunk and their hashes. False: no room for a text. */
-static bool gather_all(struct groups *g, duckdb_data_chunk chunk, idx_t rows)
+/* Keys of some rows and their hashes. False: no room for a text. */
+static bool gather_all(struct groups *g, const struct groups_rows *from)
 {
 	bool good = true;
 
-	for (idx_t i = 0; i < rows; i++)
+	for (idx_t i = 0; i < from->count; i++)
 		g->keys[i * g->words] = 0;
-	for (uint32_t c = 0; c < g->column_count; c++) {
-		duckdb_vector vector = duckdb_data_chunk_get_vector(chunk, g->columns[c].column);
-
+	for (uint32_t c = 0; c < g->column_count; c++)
 		if (g->columns[c].texts)
-			good &= gather_texts(g, c, vector, rows);
+			good &= gather_texts(g, c, &from->keys[c], from->count);
 		else
-			gather(g, c, vector, rows);
-	}
-	hash_keys(g, rows);
+			gather(g, c, &from->keys[c], from->count);
+	hash_keys(g, from->count);
 	return good;
 }
 
-enum status groups_take(struct groups *g, duckdb_data_chunk chunk, uint32_t *to)
+/* Every row may be a new group. */
+static enum status make_room(struct groups *g, uint32_t rows)
 {
-	const idx_t rows = duckdb_data_chunk_get_size(chunk);
-	const struct sums sums = sums_of(g, chunk);
-
-	if (rows == 0)
-		return OK;
-	while (g->room - g->count < rows) { /* every row may be a new group */
+	while (g->room - g->count < rows) {
 		if ((uint64_t)g->room * g->stride * 16 > g->octets_most)
 			return ERR_LIMIT;
 		if (!grow(g))
 			return ERR_MEMORY;
 	}
-	if (!gather_all(g, chunk, rows))
+	return OK;
+}
+
+/* Ask for the lines that the keys `i` to `end` will look at, and tell the first row whose hash is theirs,
+ * above the bits that chose the slot: as good as always their group. UINT32_MAX: none so far. */
+static void ask_ahead(const struct groups *g, idx_t i, idx_t end, uint32_t *likely)
+{
+	for (idx_t j = i; j < end; j++)
+		__builtin_prefetch(&g->slots[g->hashes[j] & g->mask]);
+	for (; i < end; i++) { /* the slots have arrived: on to their rows */
+		const uint64_t high = g->hashes[i] >> 32;
+		uint64_t at = g->hashes[i] & g->mask, slot;
+
+		while ((slot = g->slots[at]) && slot >> 32 != high)
+			at = (at + 1) & g->mask;
+		*likely++ = (uint32_t)slot - 1;
+		__builtin_prefetch(g->rows + ((slot & UINT32_MAX) - (slot != 0)) * g->stride, 1);
+	}
+}
+
+enum status groups_add(struct groups *g, const struct groups_rows *from, uint32_t *to)
+{
+	const idx_t rows = from->count;
+	const enum status s = rows ? make_room(g, from->count) : OK;
+
+	if (rows == 0 || s != OK)
+		return s;
+	if (!gather_all(g, from))
 		return ERR_LIMIT;
 	if (g->column_count == 0) {
-		add_whole(g, &sums, rows, to);
+		add_whole(g, from, rows, to);
 		return OK;
 	}
 	for (idx_t i = 0; i < rows; i += AHEAD) {
 		const idx_t end = rows - i < AHEAD ? rows : i + AHEAD;
+		uint32_t likely[AHEAD];
 
-		for (idx_t j = i; j < end; j++)
-			__builtin_prefetch(&g->slots[g->hashes[j] & g->mask]);
-		for (idx_t j = i; j < end; j++) { /* the slots have arrived: on to their rows */
-			const uint64_t slot = g->slots[g->hashes[j] & g->mask];
-
-			__builtin_prefetch(g->rows + ((slot & UINT32_MAX) - (slot != 0)) * g->stride, 1);
-		}
-		add_rows(g, &sums, i, end, to);
+		ask_ahead(g, i, end, likely);
+		add_rows(g, from, i, end, likely, to);
 	}
 	return OK;
 }
 
-/* The keys of one group, with texts by the numbers of `g`. False: no room. */
-static bool copy_key(struct groups *g, const struct groups *from, uint32_t group)
+/* The key of one group as the key `at`, with texts by the numbers of `g`. False: no room. */
+static bool copy_key(struct groups *g, uint32_t at, const struct groups *from, uint32_t group)
 {
-	memcpy(g->keys, groups_row(from, group), g->words * sizeof *g->keys);
-	g->keys[0] &= NULLS;
+	uint64_t *key = g->keys + (size_t)at * g->words;
+
+	memcpy(key, groups_row(from, group), g->words * sizeof *key);
+	key[0] &= NULLS;
 	for (uint32_t c = 0; c < g->column_count; c++)
-		if (g->columns[c].texts && !(g->keys[0] >> c & 1)) {
+		if (g->columns[c].texts && !(key[0] >> c & 1)) {
 			const struct span text =
-				texts_at(from->columns[c].texts, (uint32_t)g->keys[g->columns[c].at]);
+				texts_at(from->columns[c].texts, (uint32_t)key[g->columns[c].at]);
 			const uint32_t number = texts_number(g->columns[c].texts, text, true);
 
 			if (number == TEXTS_NONE)
 				return false;
-			g->keys[g->columns[c].at] = number;
+			key[g->columns[c].at] = number;
 		}
-	hash_keys(g, 1);
 	return true;
+}
+
+static void add_sums(uint64_t *row, const uint64_t *other, uint32_t words, uint32_t sums)
+{
+	uint64_t *to = row + words;
+	const uint64_t *from = other + words;
+
+	row[0] |= other[0] & (HAS_OCTETS | HAS_PACKETS);
+	for (unsigned i = OCTETS; i <= PACKETS; i += PACKETS) {
+		add(to + i, from[i]);
+		to[i + 1] += from[i + 1];
+	}
+	for (unsigned i = FLOWS; i < sums; i++)
+		to[i] += from[i];
+}
+
+static void merge_rows(struct groups *g, const struct groups *from, uint32_t first, uint32_t count)
+{
+	uint32_t likely[AHEAD];
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (i % AHEAD == 0)
+			ask_ahead(g, i, count - i < AHEAD ? count : i + AHEAD, likely);
+		add_sums(find_likely(g, g->keys + (size_t)i * g->words, g->hashes[i], likely[i % AHEAD]),
+			 groups_row(from, first + i), g->words, g->sums);
+	}
+}
+
+enum status groups_merge(struct groups *g, const struct groups *from, size_t octets_most)
+{
+	g->octets_most = octets_most;
+	for (uint32_t first = 0; first < from->count; first += GROUPS_STEP) {
+		const uint32_t left = from->count - first, n = left < GROUPS_STEP ? left : GROUPS_STEP;
+		const enum status s = make_room(g, n);
+
+		if (s != OK)
+			return s;
+		for (uint32_t i = 0; i < n; i++)
+			if (!copy_key(g, i, from, first + i))
+				return ERR_LIMIT;
+		hash_keys(g, n);
+		merge_rows(g, from, first, n);
+	}
+	return OK;
 }
 
 enum status groups_pick(struct groups **out, const struct groups *from, const uint32_t *which, uint32_t count)
@@ -457,9 +517,11 @@ enum status groups_pick(struct groups **out, const struct groups *from, const ui
 		good = prepare(g) == OK;
 	}
 	for (uint32_t i = 0; good && i < count; i++) {
-		good = copy_key(g, from, which[i]);
-		if (good)
+		good = copy_key(g, 0, from, which[i]);
+		if (good) {
+			hash_keys(g, 1);
 			(void)find(g, g->keys, g->hashes[0]);
+		}
 	}
 	if (!good) {
 		groups_free(g);
@@ -470,12 +532,10 @@ enum status groups_pick(struct groups **out, const struct groups *from, const ui
 	return OK;
 }
 
-void groups_find(struct groups *g, duckdb_data_chunk chunk, uint32_t *to)
+void groups_seek(struct groups *g, const struct groups_rows *from, uint32_t *to)
 {
-	const idx_t rows = duckdb_data_chunk_get_size(chunk);
-
-	(void)gather_all(g, chunk, rows);
-	for (idx_t i = 0; i < rows; i++) {
+	(void)gather_all(g, from);
+	for (idx_t i = 0; i < from->count; i++) {
 		const uint64_t *key = g->keys + i * g->words, high = g->hashes[i] >> 32;
 		uint64_t at = g->hashes[i] & g->mask, slot;
 
@@ -487,46 +547,4 @@ void groups_find(struct groups *g, duckdb_data_chunk chunk, uint32_t *to)
 				break;
 			}
 	}
-}
-
-/* Every column but the last two is a key of fixed width. */
-static enum status shape_of(struct groups **out, duckdb_result *result)
-{
-	const idx_t columns = duckdb_column_count(result);
-	struct groups_shape shape = {.key_count = (uint32_t)columns - 2, .sums = (uint32_t)columns - 2};
-
-	if (columns < 2 || shape.key_count > GROUPS_KEYS_MAX)
-		return ERR_UNSUPPORTED;
-	for (uint32_t i = 0; i < shape.key_count; i++) {
-		shape.keys[i].column = i;
-		snprintf(shape.keys[i].name, GROUPS_NAME_MAX, "%s", duckdb_column_name(result, i));
-		if (duckdb_column_type(result, i) == DUCKDB_TYPE_VARCHAR)
-			return ERR_UNSUPPORTED;
-	}
-	return groups_new(out, result, &shape);
-}
-
-static enum status take_chunk(void *arg, duckdb_data_chunk chunk)
-{
-	return groups_take(arg, chunk, NULL);
-}
-
-enum status groups_collect(struct groups **out, duckdb_result *result, const atomic_bool *stop,
-			   struct error *err)
-{
-	struct groups *g = NULL;
-	enum status s = shape_of(&g, result);
-
-	*out = NULL;
-	if (s == OK)
-		s = conveyor_run(result, take_chunk, g, stop, err);
-	if (s == OK && stop && atomic_load(stop))
-		s = error_set(err, ERR_SYSTEM, "interrupted");
-	else if (s != OK && s != ERR_SYSTEM)
-		(void)error_set(err, s, "the groups do not fit into memory");
-	if (s == OK)
-		*out = g;
-	else
-		groups_free(g);
-	return s;
 }

@@ -19,6 +19,7 @@ enum { GROUPS_KEYS_MAX = 16, GROUPS_NAME_MAX = 16 };
 struct groups_shape {
 	struct {
 		uint32_t column;
+		duckdb_type type;           /* said by the statement, where there is one */
 		char name[GROUPS_NAME_MAX]; /* in the table function */
 	} keys[GROUPS_KEYS_MAX];
 	uint32_t key_count;
@@ -30,6 +31,7 @@ struct groups_shape {
 struct groups_sums {
 	uint64_t octets[2], packets[2]; /* low half, high half */
 	uint64_t flows, denied;
+	bool has_octets, has_packets; /* some record had */
 };
 
 /* Read `result` to its end: columns of keys, then octets and packets (UBIGINT, may be NULL). Ends early, with
@@ -40,12 +42,32 @@ MUST_CHECK enum status groups_collect(struct groups **out, duckdb_result *result
 				      struct error *err);
 void groups_free(struct groups *groups);
 
-/* The same, chunk by chunk; keys may be texts here. groups_new: ERR_UNSUPPORTED, ERR_MEMORY. groups_take:
- * `rows`, where it is not NULL, becomes the group of each record; ERR_LIMIT, ERR_MEMORY: nothing of the chunk
- * is in the sums. */
+/* The same, chunk by chunk; keys may be texts here. groups_new: ERR_UNSUPPORTED, ERR_MEMORY; without `result`
+ * the shape's types count. groups_take: `rows`, where it is not NULL, becomes the group of each record;
+ * ERR_LIMIT, ERR_MEMORY: nothing of the chunk is in the sums. */
 MUST_CHECK enum status groups_new(struct groups **out, duckdb_result *result,
 				  const struct groups_shape *shape);
 MUST_CHECK enum status groups_take(struct groups *groups, duckdb_data_chunk chunk, uint32_t *rows);
+
+/* Rows that are no chunk, at most GROUPS_STEP: values as DuckDB's vectors have them, a bit a row where they
+ * are valid (NULL: all). Without `denied` nobody asks. As groups_take. */
+enum { GROUPS_STEP = 2048 };
+
+struct groups_values {
+	const void *data;
+	const uint64_t *valid;
+};
+
+struct groups_rows {
+	uint32_t count;
+	struct groups_values keys[GROUPS_KEYS_MAX], octets, packets, denied;
+};
+
+MUST_CHECK enum status groups_add(struct groups *groups, const struct groups_rows *from, uint32_t *rows);
+
+/* Add the groups of `from`, of the same shape, to these, which may have `octets_most` now. ERR_LIMIT,
+ * ERR_MEMORY: some are. */
+MUST_CHECK enum status groups_merge(struct groups *groups, const struct groups *from, size_t octets_most);
 
 /* Groups have numbers from 0, in the order they came. */
 uint32_t groups_count(const struct groups *groups);

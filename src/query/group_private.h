@@ -1,4 +1,4 @@
-/* group_private.h: what group.c and group_table.c share. */
+/* group_private.h: what group.c, group_chunk.c and group_table.c share. */
 #pragma once
 
 #include "query/group.h"
@@ -39,3 +39,6 @@ static inline const uint64_t *groups_row(const struct groups *g, uint32_t group)
 {
 	return g->rows + (size_t)group * g->stride;
 }
+
+/* groups_find, of rows that are no chunk. */
+void groups_seek(struct groups *groups, const struct groups_rows *from, uint32_t *rows);

@@ -13,9 +13,11 @@ uint32_t groups_count(const struct groups *g)
 
 struct groups_sums groups_sums_of(const struct groups *g, uint32_t group)
 {
-	const uint64_t *sums = groups_row(g, group) + g->words;
+	const uint64_t *row = groups_row(g, group), *sums = row + g->words;
 
-	return (struct groups_sums){.octets = {sums[OCTETS], sums[OCTETS_HIGH]},
+	return (struct groups_sums){.has_octets = row[0] & HAS_OCTETS,
+				    .has_packets = row[0] & HAS_PACKETS,
+				    .octets = {sums[OCTETS], sums[OCTETS_HIGH]},
 				    .packets = {sums[PACKETS], sums[PACKETS_HIGH]},
 				    .flows = sums[FLOWS],
 				    .denied = g->sums > DENIED ? sums[DENIED] : 0};

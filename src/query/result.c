@@ -52,6 +52,21 @@ static enum status feed_rows(struct show *show, const struct result_sink *sink, 
 	return why && *why ? engine_error(err, why) : OK;
 }
 
+void result_begin(const struct result_sink *sink, struct show *show, const struct show_column *columns,
+		  uint32_t count)
+{
+	show->notes = sink->notes;
+	show_begin(show, sink->type, sink->out, columns, count, sink->width);
+}
+
+enum status result_end(struct result_sink *sink, struct show *show, struct error *err)
+{
+	const bool good = show_end(show);
+
+	sink->rows = show->rows;
+	return good ? OK : error_errno(err, "standard output");
+}
+
 static enum status show_all(struct result_sink *sink, duckdb_result *result,
 			    const struct show_column *columns, uint32_t count, struct error *err)
 {
@@ -64,12 +79,10 @@ static enum status show_all(struct result_sink *sink, duckdb_result *result,
 	if (cells && types && show) {
 		for (idx_t i = 0; i < all; i++)
 			types[i] = duckdb_column_type(result, i);
-		show->notes = sink->notes;
-		show_begin(show, sink->type, sink->out, columns, count, sink->width);
+		result_begin(sink, show, columns, count);
 		s = feed_rows(show, sink, result, types, cells, err);
-		if (!show_end(show) && s == OK)
-			s = error_errno(err, "standard output");
-		sink->rows = show->rows;
+		const enum status ended = result_end(sink, show, s == OK ? err : NULL);
+		s = s == OK ? ended : s;
 	} else {
 		(void)error_set(err, s, "no memory");
 	}
@@ -79,7 +92,7 @@ static enum status show_all(struct result_sink *sink, duckdb_result *result,
 	return s;
 }
 
-static bool stands_right(duckdb_type type, uint8_t format)
+bool result_is_right(duckdb_type type, enum cell_format format)
 {
 	return is_number(type) && format != CELL_PROTOCOL && format != CELL_DIRECTION &&
 	       format != CELL_FLAGS && format != CELL_TIME && format != CELL_ADDRESS && format != CELL_IPV4;
@@ -99,7 +112,8 @@ enum status result_show(struct result_sink *sink, duckdb_result *result, const s
 
 		snprintf(columns[i].name, sizeof columns[i].name, "%s", name ? name : "");
 		columns[i].format = asked ? asked[i].format : CELL_PLAIN;
-		columns[i].right = stands_right(duckdb_column_type(result, at), columns[i].format);
+		columns[i].right =
+			result_is_right(duckdb_column_type(result, at), (enum cell_format)columns[i].format);
 		at += columns[i].format == CELL_ADDRESS;
 	}
 	const enum status s = show_all(sink, result, columns, count, err);

@@ -17,3 +17,12 @@ struct result_sink {
 /* `asked`: the columns, `count` of them; NULL: as they come. `result` stays the caller's. */
 MUST_CHECK enum status result_show(struct result_sink *sink, duckdb_result *result,
 				   const struct ask_column *asked, uint32_t count, struct error *err);
+
+/* Whether a column of that type stands on the right of a table: numbers do. */
+bool result_is_right(duckdb_type type, enum cell_format format);
+
+/* Rows that come from elsewhere: begin a zeroed `show`, give it rows, end it. ERR_SYSTEM, ERR_PERMISSION: not
+ * all could be written. */
+void result_begin(const struct result_sink *sink, struct show *show, const struct show_column *columns,
+		  uint32_t count);
+MUST_CHECK enum status result_end(struct result_sink *sink, struct show *show, struct error *err);

@@ -15,6 +15,7 @@
 #include "base/time.h"
 #include "query/coverage.h"
 #include "query/engine.h"
+#include "query/plain.h"
 #include "query/result.h"
 #include "query/rules.h"
 #include "query/sandbox.h"
@@ -24,10 +25,12 @@
 enum {
 	MANY_RECORDS = 1000000, /* from here on a second thread is worth its start */
 	GRACE_MS = 200,         /* of an interrupted query, to end in order */
+	NEEDS_DATABASE = 64, /* how a process ends that cannot answer without one, and has written nothing */
 };
 
 struct answer {
 	const struct query *query;
+	bool database; /* DuckDB may be opened: its library is here */
 	FILE *out;
 	struct store *store;
 	struct engine engine;
@@ -73,18 +76,24 @@ static int complain(const struct answer *a, enum status status, const struct err
 	return status == ERR_USAGE ? QUERY_USAGE : QUERY_FAILED;
 }
 
+static struct result_sink sink_of(struct answer *a)
+{
+	return (struct result_sink){.type = a->query->show,
+				    .out = a->out,
+				    .width = a->query->wide ? 0 : show_terminal_width(a->out),
+				    .stop = &a->interrupted};
+}
+
 static enum status show(struct answer *a, duckdb_result *result, const struct ask_column *asked,
 			uint32_t count, struct error *err)
 {
-	struct result_sink sink = {.type = a->query->show,
-				   .out = a->out,
-				   .width = a->query->wide ? 0 : show_terminal_width(a->out),
-				   .stop = &a->interrupted};
+	struct result_sink sink = sink_of(a);
 
 	return result_show(&sink, result, asked, count, err);
 }
 
-static enum status answer_ask(struct answer *a, struct error *err)
+/* By the database. */
+static enum status select_answer(struct answer *a, struct error *err)
 {
 	struct ask_column asked[ASK_COLUMNS_MAX];
 	uint32_t count = 0;
@@ -97,6 +106,15 @@ static enum status answer_ask(struct answer *a, struct error *err)
 		duckdb_destroy_result(&result);
 	}
 	return s;
+}
+
+static enum status answer_ask(struct answer *a, struct error *err)
+{
+	struct result_sink sink = sink_of(a);
+
+	return a->database ? select_answer(a, err)
+			   : plain_answer(a->store, &a->query->ask,
+					  a->coverage.records + a->coverage.tail_records, &sink, err);
 }
 
 /* Any SELECT: columns as they come. */
@@ -161,26 +179,47 @@ static enum status show_coverage(struct answer *a, struct error *err)
 	return answer_sql(a, "SELECT * FROM ledger", err);
 }
 
+/* Whether only DuckDB can answer, whatever the store is like. */
+static bool asks_database(const struct query *q)
+{
+	return q->sql || q->coverage || q->rules;
+}
+
+/* Views cost as much as a small question, so only those get them that name them. What a counter of a rule
+ * grew by needs its value before. */
+static enum status attach(struct answer *a, struct error *err)
+{
+	const struct query *q = a->query;
+	const duckdb_connection connection = a->engine.connection;
+
+	return asks_database(q) ? store_attach(a->store, connection, q->rules ? 0 : q->ask.from_ms,
+					       q->ask.to_ms, &a->coverage, err)
+				: store_attach_parts(a->store, connection, q->ask.from_ms, q->ask.to_ms,
+						     &a->coverage, err);
+}
+
 static enum status open_store(struct answer *a, struct error *err)
 {
 	const struct query *q = a->query;
 	enum status s = store_open(&a->store, q->store, err);
 
-	if (s != OK || (s = engine_open(&a->engine, q->store, err)) != OK)
+	if (s == OK && !a->database)
+		return store_look(a->store, q->ask.from_ms, q->ask.to_ms, &a->coverage, err);
+	if (s == OK)
+		s = engine_open(&a->engine, q->store, err);
+	if (s != OK)
 		return s;
 	atomic_store(&a->busy, a->engine.connection);
-	/* Views cost as much as a small question, so only those get them that name them. What a counter of a
-	 * rule grew by needs its value before. */
-	return q->sql || q->coverage || q->rules
-		       ? store_attach(a->store, a->engine.connection, q->rules ? 0 : q->ask.from_ms,
-				      q->ask.to_ms, &a->coverage, err)
-		       : store_attach_parts(a->store, a->engine.connection, q->ask.from_ms, q->ask.to_ms,
-					    &a->coverage, err);
+	s = attach(a, err);
+	return s == OK ? engine_settle(&a->engine,
+				       a->coverage.records + a->coverage.tail_records >= MANY_RECORDS,
+				       !q->sql && !q->rules, err)
+		       : s;
 }
 
-static int answer(const struct query *query, FILE *out)
+static int answer(const struct query *query, bool database, FILE *out)
 {
-	struct answer a = {.query = query, .out = out};
+	struct answer a = {.query = query, .database = database, .out = out};
 	struct error err = {0};
 	pthread_t watcher;
 	enum status s = OK;
@@ -189,11 +228,10 @@ static int answer(const struct query *query, FILE *out)
 		s = error_set(&err, ERR_SYSTEM, "no thread can be started");
 	if (s == OK)
 		s = open_store(&a, &err);
-	if (s == OK)
-		s = engine_settle(&a.engine, a.coverage.records + a.coverage.tail_records >= MANY_RECORDS,
-				  !query->sql && !query->rules, &err);
 	if (s == OK) {
 		s = answer_query(&a, &err);
+		if (!database && (s == ERR_UNSUPPORTED || s == ERR_LIMIT))
+			return NEEDS_DATABASE;
 		if (s == OK)
 			s = show_coverage(&a, &err);
 		if (s == OK && fflush(out) != 0)
@@ -205,7 +243,7 @@ static int answer(const struct query *query, FILE *out)
 }
 
 /* The process that asks. It leaves without taking anything apart: that is the kernel's, and quicker. */
-static _Noreturn void child(const struct query *query, FILE *out, const sigset_t *old)
+static _Noreturn void child(const struct query *query, bool database, FILE *out, const sigset_t *old)
 {
 	const struct logger log = {.out = stderr, .level = LOG_ERROR};
 	struct sandbox sandbox;
@@ -221,7 +259,7 @@ static _Noreturn void child(const struct query *query, FILE *out, const sigset_t
 	}
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 
-	const int status = answer(query, out);
+	const int status = answer(query, database, out);
 	fflush(out);
 	_exit(status);
 }
@@ -240,8 +278,10 @@ static int wait_for(pid_t pid, const sigset_t *signals)
 		interrupted = true;
 		kill(pid, SIGTERM);
 	}
+	/* Who ended it does not want a second one. */
 	if (WIFEXITED(status))
-		return WEXITSTATUS(status);
+		return interrupted && WEXITSTATUS(status) == NEEDS_DATABASE ? QUERY_INTERRUPTED
+									    : WEXITSTATUS(status);
 	if (interrupted)
 		return QUERY_INTERRUPTED;
 	fprintf(stderr, "weir query: the process that asked was ended by signal %d (%s)\n", WTERMSIG(status),
@@ -249,8 +289,33 @@ static int wait_for(pid_t pid, const sigset_t *signals)
 	return QUERY_FAILED;
 }
 
+static int run_child(const struct query *query, bool database, FILE *out, const sigset_t *signals,
+		     const sigset_t *old)
+{
+	const pid_t pid = fork();
+
+	if (pid == 0)
+		child(query, database, out, old);
+	if (pid > 0)
+		return wait_for(pid, signals);
+	fprintf(stderr, "weir query: no process can be started: %s\n", strerror(errno));
+	return QUERY_FAILED;
+}
+
+/* DuckDB's library has to be here before the sandbox is closed. */
+static int run_database(const struct query *query, FILE *out, const sigset_t *signals, const sigset_t *old)
+{
+	struct error err;
+
+	if (engine_load(&err) == OK)
+		return run_child(query, true, out, signals, old);
+	fprintf(stderr, "weir query: %s\n", err.text);
+	return QUERY_FAILED;
+}
+
 int query_run(const struct query *query, FILE *out)
 {
+	int status = NEEDS_DATABASE;
 	sigset_t signals, old;
 
 	sigemptyset(&signals);
@@ -259,15 +324,10 @@ int query_run(const struct query *query, FILE *out)
 	sigaddset(&signals, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &signals, &old);
 	fflush(out);
-	const pid_t pid = fork();
-	if (pid == 0)
-		child(query, out, &old);
-
-	int status = QUERY_FAILED;
-	if (pid < 0)
-		fprintf(stderr, "weir query: no process can be started: %s\n", strerror(errno));
-	else
-		status = wait_for(pid, &signals);
+	if (!asks_database(query))
+		status = run_child(query, false, out, &signals, &old);
+	if (status == NEEDS_DATABASE)
+		status = run_database(query, out, &signals, &old);
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	return status;
 }

@@ -12,6 +12,7 @@
 #include "store/hearing_view.h"
 #include "store/loader.h"
 #include "store/sql.h"
+#include "store/store_parts.h"
 #include "store/tail.h"
 #include "store/view.h"
 
@@ -27,7 +28,9 @@ struct attached {
 	struct attached *before;
 	struct loader *loader;
 	struct view_source sources[2]; /* of flows, of options */
-	char names[2][2][48];          /* of their tails */
+	struct rows *tails[2][2];      /* theirs */
+	char names[2][2][48];
+	bool given; /* the tails are functions of a database */
 	uint32_t *chosen[2];
 	uint32_t *newest;      /* chosen[0], that which ends last in front */
 	struct schema columns; /* of flows */
@@ -191,35 +194,36 @@ static uint32_t choose(struct store *s, const struct manifest *m, bool options, 
 }
 
 /* Which partitions and which tails there are of a kind. */
-static enum status find_parts(struct store *s, struct attached *a, duckdb_connection connection, bool options,
-			      int64_t from_ms, int64_t to_ms, struct store_coverage *out, struct error *err)
+static enum status find_parts(struct store *s, struct attached *a, bool options, int64_t from_ms,
+			      int64_t to_ms, struct store_coverage *out, struct error *err)
 {
 	const struct manifest *m = loader_manifest(a->loader);
 	struct view_source *source = &a->sources[options];
 	struct rows *rows;
-	enum status status = OK;
 
 	a->chosen[options] = calloc(m->partition_count + 1, sizeof *a->chosen[0]);
 	if (!a->chosen[options])
 		return error_set(err, ERR_MEMORY, "store %s: no memory", s->path);
 	*source = (struct view_source){.store = s->path, .manifest = m, .partitions = a->chosen[options]};
 	source->partition_count = choose(s, m, options, from_ms, to_ms, a->chosen[options], out);
-	for (uint32_t i = 0; status == OK && (rows = loader_rows(a->loader, options, i)); i++) {
-		if (rows->records == 0 || source->tail_count == 2)
+	for (uint32_t i = 0; (rows = loader_rows(a->loader, options, i)); i++) {
+		const unsigned tail = source->tail_count;
+
+		if (rows->records == 0 || tail == 2)
 			continue;
-		char *name = a->names[options][source->tail_count];
-		snprintf(name, sizeof a->names[0][0], "tail_%p_%u_%s_%u", (void *)s, s->attachments,
-			 options ? "options" : "flows", i);
+		snprintf(a->names[options][tail], sizeof a->names[0][0], "tail_%p_%u_%s_%u", (void *)s,
+			 s->attachments, options ? "options" : "flows", i);
 		rows_seal(rows);
-		status = rows_register(rows, connection, name, err);
-		source->tail[source->tail_count].function = name;
-		source->tail[source->tail_count++].schema = &rows->schema;
+		a->tails[options][tail] = rows;
+		source->tail[tail].function = a->names[options][tail];
+		source->tail[tail].schema = &rows->schema;
+		source->tail_count++;
 		out->tail_records += rows->records;
 		widen(&out->first_ms, &out->last_ms, rows->first_ms, rows->last_ms);
 		widen(&out->received_first_ms, &out->received_last_ms, rows->received_first_ms,
 		      rows->received_last_ms);
 	}
-	return status;
+	return OK;
 }
 
 /* The ledger as a table of counters that are not zero. */
@@ -360,13 +364,11 @@ static enum status sort_newest(struct attached *a, struct error *err)
 	return OK;
 }
 
-enum status store_attach_parts(struct store *s, duckdb_connection connection, int64_t from_ms, int64_t to_ms,
-			       struct store_coverage *out, struct error *err)
+enum status store_look(struct store *s, int64_t from_ms, int64_t to_ms, struct store_coverage *out,
+		       struct error *err)
 {
 	struct attached *a = calloc(1, sizeof *a);
-	struct store_coverage none;
 
-	out = out ? out : &none;
 	*out = (struct store_coverage){0};
 	if (!a)
 		return error_set(err, ERR_MEMORY, "store %s: no memory", s->path);
@@ -376,11 +378,8 @@ enum status store_attach_parts(struct store *s, duckdb_connection connection, in
 	sql_fini(&s->quarantine);
 
 	enum status status = read_tail(s, a, out, err);
-	if (status == OK && (s->attachments == 1 || duck_run(connection, "SELECT address_text(NULL, NULL)",
-							     "look whether it is there", NULL) != OK))
-		status = view_address_function(connection, err);
 	for (unsigned options = 0; status == OK && options < 2; options++)
-		status = find_parts(s, a, connection, options, from_ms, to_ms, out, err);
+		status = find_parts(s, a, options, from_ms, to_ms, out, err);
 	if (status == OK)
 		status = sort_newest(a, err);
 	if (status != OK)
@@ -391,6 +390,44 @@ enum status store_attach_parts(struct store *s, duckdb_connection connection, in
 	for (uint32_t i = 0; i < m->aside_count; i++)
 		note_aside(s, out, m->aside[i].reason);
 	return OK;
+}
+
+enum status store_give(struct store *s, duckdb_connection connection, struct error *err)
+{
+	struct attached *a = s->attached;
+	enum status status = OK;
+
+	if (a->given)
+		return OK;
+	if (s->attachments == 1 ||
+	    duck_run(connection, "SELECT address_text(NULL, NULL)", "look whether it is there", NULL) != OK)
+		status = view_address_function(connection, err);
+	for (unsigned options = 0; options < 2; options++)
+		for (unsigned i = 0; status == OK && i < a->sources[options].tail_count; i++)
+			status = rows_register(a->tails[options][i], connection, a->names[options][i], err);
+	a->given = status == OK;
+	return status;
+}
+
+enum status store_attach_parts(struct store *s, duckdb_connection connection, int64_t from_ms, int64_t to_ms,
+			       struct store_coverage *out, struct error *err)
+{
+	struct store_coverage none;
+	const enum status status = store_look(s, from_ms, to_ms, out ? out : &none, err);
+
+	return status == OK ? store_give(s, connection, err) : status;
+}
+
+void store_parts(const struct store *s, struct store_parts *out)
+{
+	const struct attached *a = s->attached;
+	const struct view_source *source = &a->sources[0];
+
+	*out = (struct store_parts){.store = s->path,
+				    .manifest = source->manifest,
+				    .partitions = a->newest,
+				    .partition_count = source->partition_count,
+				    .tails = {a->tails[0][0], a->tails[0][1]}};
 }
 
 enum status store_attach(struct store *s, duckdb_connection connection, int64_t from_ms, int64_t to_ms,

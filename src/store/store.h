@@ -55,7 +55,15 @@ void store_close(struct store *store);
 MUST_CHECK enum status store_attach(struct store *store, duckdb_connection connection, int64_t from_ms,
 				    int64_t to_ms, struct store_coverage *out, struct error *err);
 
-/* As store_attach, without the views and tables: for statements of one's own that store_flows begins. */
+/* What store_attach begins with, and all that needs no database: which partitions and what tail there are.
+ * *out is filled; reading.h gives the records. store_give makes the last look a database's, for statements of
+ * one's own that store_flows begins; the database has address_text then. ERR_SYSTEM, ERR_FORMAT, ERR_MEMORY.
+ */
+MUST_CHECK enum status store_look(struct store *store, int64_t from_ms, int64_t to_ms,
+				  struct store_coverage *out, struct error *err);
+MUST_CHECK enum status store_give(struct store *store, duckdb_connection connection, struct error *err);
+
+/* Both: as store_attach, without the views and tables. */
 MUST_CHECK enum status store_attach_parts(struct store *store, duckdb_connection connection, int64_t from_ms,
 					  int64_t to_ms, struct store_coverage *out, struct error *err);
 

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "ie/ie_ids.h"
 #include "store/duck.h"
@@ -102,6 +103,14 @@ static const struct {
 #undef TIME
 
 enum { DERIVED = sizeof derived / sizeof derived[0] };
+
+const char *view_derived_sql(const char *name)
+{
+	for (size_t i = 0; i < DERIVED; i++)
+		if (strcasecmp(derived[i].column.name, name) == 0)
+			return derived[i].sql;
+	return NULL;
+}
 
 static bool mentions(const char *text, const char *name)
 {

@@ -10,6 +10,9 @@ MUST_CHECK enum status view_create(duckdb_connection connection, const char *nam
 /* The columns that some part has, and those that a view `flows` makes of them. */
 void view_columns(const struct view_source *source, struct schema *out);
 
+/* What such a column is made of, in SQL over others; NULL: it is none of them. */
+const char *view_derived_sql(const char *name);
+
 /* Append "(SELECT …)" with the columns of `flows` that `statement` names in quotes, and no others: a view of
  * all of them costs as much as a small question. */
 void view_inline(struct sql *sql, const struct view_source *source, const char *statement);

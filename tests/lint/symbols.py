@@ -70,9 +70,28 @@ def calls_in(path):
     return faults
 
 
+# What may be missing in a module until its command loads the library: functions alone, looked for when they are called.
+LEFT_OPEN = {"weir-query.so": "duckdb_"}
+
+
+def left_open(module, prefix):
+    """Symbols that nothing resolves, and those that would be looked for before anybody has loaded their library."""
+    said = subprocess.run(["ldd", "-r", str(module)], capture_output=True, text=True, check=False)
+    missing = re.findall(r"undefined symbol: (\w+)", said.stdout + said.stderr)
+    faults = [f"{module.name}: '{name}' is in none of its libraries" for name in missing if not name.startswith(prefix)]
+    relocations = subprocess.run(["readelf", "-rW", str(module)], capture_output=True, text=True, check=True).stdout
+    for kind, name in re.findall(r"(R_\w+)\s+\w+\s+(\w+)", relocations):
+        if name.startswith(prefix) and "JUMP_SLO" not in kind:
+            faults.append(f"{module.name}: '{name}' is wanted at load ({kind}): call it, do not point at it")
+    return faults if missing else [*faults, f"{module.name}: nothing is left open: is it linked with all?"]
+
+
 build = Path(sys.argv[1])
 containers = sorted((build / "src").glob("lib*.a")) + sorted((build / "src" / "cmd").glob("*.p/*.o"))
 sources = [p for p in tracked(".c", ".h") if (TOP / "src") in p.parents]
 faults = [fault for container in containers for fault in faults_of(container)]
 faults += [fault for path in sources for fault in calls_in(path)]
+for name, prefix in LEFT_OPEN.items():
+    if (build / "src/cmd" / name).exists():
+        faults += left_open(build / "src/cmd" / name, prefix)
 finish(len(containers) and len(containers) + len(sources), faults)

@@ -322,6 +322,37 @@ static void two_threads_and_a_reader(void **state)
 	test_store_free(store);
 }
 
+/* Whoever only reads sees the workers of a journal that was moved and linked to, and no other names. */
+static void workers_are_listed(void **state)
+{
+	static const char *const others[] = {"journal/01", "journal/-0", "journal/256", "journal/x",
+					     "journal/2"};
+	uint32_t workers[JOURNAL_WORKERS], count;
+	char *store = test_store_new(), from[256], to[256];
+	struct error err;
+
+	assert_int_equal(journal_list_workers(store, workers, &count, &err), OK);
+	assert_int_equal(count, 0);
+	journal_close(open_journal(store, 4096, NULL));
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+		snprintf(to, sizeof to, "%s/%s", store, others[i]);
+		assert_int_equal(mkdir(to, 0700), 0);
+	}
+	snprintf(from, sizeof from, "%s/journal", store);
+	snprintf(to, sizeof to, "%s/moved", store);
+	for (unsigned linked = 0; linked < 2; linked++) {
+		assert_int_equal(journal_list_workers(store, workers, &count, &err), OK);
+		assert_int_equal(count, 2);
+		assert_int_equal(workers[0], 0);
+		assert_int_equal(workers[1], 2);
+		if (!linked) {
+			assert_int_equal(rename(from, to), 0);
+			assert_int_equal(symlink("moved", from), 0);
+		}
+	}
+	test_store_free(store);
+}
+
 static void positions(void **state)
 {
 	static const struct {
@@ -381,6 +412,7 @@ int main(void)
 		cmocka_unit_test(one_writer_at_a_time),
 		cmocka_unit_test(limits_of_options),
 		cmocka_unit_test(two_threads_and_a_reader),
+		cmocka_unit_test(workers_are_listed),
 		cmocka_unit_test(positions),
 		cmocka_unit_test(holes_are_not_accepted),
 	};

@@ -12,6 +12,8 @@
 #include "parquet/dictionary.h"
 #include "parquet/pack.h"
 #include "parquet/thrift.h"
+#include "parquet/thrift_read.h"
+#include "parquet/unpack.h"
 
 struct reader {
 	const uint8_t *at, *end;
@@ -120,6 +122,52 @@ static void make_indexes(uint16_t *out, size_t count, unsigned width, uint64_t *
 	}
 }
 
+/* In memory of just as much as is asked for. */
+static uint8_t *slack(const uint8_t *octets, size_t length)
+{
+	uint8_t *copy = malloc(length + UNPACK_SLACK);
+
+	assert_non_null(copy);
+	memcpy(copy, octets, length);
+	memset(copy + length, 0xff, UNPACK_SLACK);
+	return copy;
+}
+
+/* Our own reader, which has to find the same, and no entry fewer to be enough. */
+static void check_codes(const uint16_t *in, size_t count, unsigned width, const uint8_t *octets,
+			size_t length)
+{
+	uint16_t *out = malloc((count + CODES_MORE) * sizeof *out), most = 0;
+	uint8_t *from = slack(octets, length);
+	uint64_t bits[5];
+	uint32_t ones, sum = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		most = in[i] > most ? in[i] : most;
+		sum += in[i];
+	}
+	if (width <= CODE_BITS) {
+		assert_true(codes_get(out, count, width, most + 1u, from, length));
+		assert_memory_equal(in, out, count * sizeof *out);
+		if (most)
+			assert_false(codes_get(out, count, width, most, from, length));
+		for (size_t n = 0; n < length; n++)
+			assert_false(codes_get(out, count, width, most + 1u, from, n));
+	}
+	if (width == 1) {
+		assert_true(levels_get(bits, (uint32_t)count, from, length, &ones));
+		assert_int_equal(ones, sum);
+		for (size_t i = 0; i < count; i++)
+			assert_int_equal(bits[i / 64] >> i % 64 & 1, in[i]);
+		if (count % 64)
+			assert_int_equal(bits[count / 64] >> count % 64, 0);
+		for (size_t n = 0; n < length; n++)
+			assert_false(levels_get(bits, (uint32_t)count, from, n, &ones));
+	}
+	free(out);
+	free(from);
+}
+
 static void test_hybrid(void **state)
 {
 	uint16_t in[300], out[300];
@@ -135,6 +183,7 @@ static void test_hybrid(void **state)
 			make_indexes(in, count, width, &random);
 			struct reader r = {octets, hybrid_put(octets, in, count, width)};
 			assert_true((size_t)(r.end - r.at) <= hybrid_room(count, width));
+			check_codes(in, count, width, octets, (size_t)(r.end - octets));
 			read_hybrid(&r, out, count, width);
 			assert_memory_equal(in, out, count * sizeof in[0]);
 			free(octets);
@@ -153,7 +202,7 @@ static void test_runs_are_short(void **state)
 	assert_int_equal(hybrid_put(octets, in, 100000, 3) - octets, 8);
 }
 
-enum { COUNT_MAX = 5000 };
+enum { COUNT_MAX = 9000 };
 
 static uint64_t make_number(unsigned how, size_t i, uint64_t *random)
 {
@@ -164,8 +213,42 @@ static uint64_t make_number(unsigned how, size_t i, uint64_t *random)
 	case 3: return draw(random) % 60000;
 	case 4: return i % 2 ? 0 : UINT32_MAX;
 	case 5: return UINT64_C(0) - i * (draw(random) % 3);
+	case 6: return draw(random) % 100 + 50;
+	case 7: return draw(random) >> (63 - i / 128 % 64);
+	case 8: return UINT64_C(0) - draw(random) % 30000;
 	default: return 7;
 	}
+}
+
+/* Our own reader, into memory of each width: `in` fits or not. */
+static void check_delta(const uint64_t *in, size_t count, unsigned octets, const uint8_t *packed,
+			size_t length)
+{
+	uint8_t *from = slack(packed, length);
+
+	for (unsigned memory = octets == 8 ? 8 : 1; memory <= octets; memory *= 2)
+		for (unsigned is_signed = 0; is_signed < 2; is_signed++) {
+			const struct number_form form = {(uint8_t)octets, (uint8_t)memory, is_signed};
+			const unsigned above = 64 - 8 * memory;
+			uint8_t *out = malloc((count + UNPACK_MORE) * memory);
+			bool fits = true;
+
+			for (size_t i = 0; i < count && octets == 4; i++) {
+				const uint64_t n = is_signed ? (uint64_t)(int32_t)in[i] : in[i];
+				const uint64_t back = is_signed ? (uint64_t)((int64_t)(n << above) >> above)
+								: n << above >> above;
+
+				fits &= n == back || memory == 4;
+			}
+			assert_int_equal(delta_get(out, count, form, from, length), fits);
+			for (size_t i = 0; fits && i < count; i++)
+				assert_memory_equal(out + i * memory, &in[i], memory);
+			if (length < 100 && memory == octets)
+				for (size_t n = 0; n < length; n++)
+					assert_false(delta_get(out, count, form, from, n));
+			free(out);
+		}
+	free(from);
 }
 
 static void test_delta(void **state)
@@ -176,7 +259,7 @@ static void test_delta(void **state)
 	uint64_t random = 1;
 
 	(void)state;
-	for (unsigned how = 0; how < 7; how++)
+	for (unsigned how = 0; how < 10; how++)
 		for (unsigned octets = 4; octets <= 8; octets += 4)
 			for (size_t c = 0; c < sizeof counts / sizeof counts[0]; c++) {
 				const uint64_t mask = octets == 4 ? UINT32_MAX : UINT64_MAX;
@@ -188,6 +271,7 @@ static void test_delta(void **state)
 					in[i] = make_number(how, i, &random) & mask;
 				struct reader r = {to, delta_put(to, in, count, octets)};
 				assert_true((size_t)(r.end - to) <= room);
+				check_delta(in, count, octets, to, (size_t)(r.end - to));
 				read_delta(&r, out, count, mask);
 				assert_memory_equal(in, out, count * sizeof in[0]);
 				free(to);
@@ -202,7 +286,7 @@ static void test_delta_width(void **state)
 	uint64_t random = 1;
 
 	(void)state;
-	for (unsigned how = 0; how < 7; how++) {
+	for (unsigned how = 0; how < 10; how++) {
 		for (size_t i = 0; i < COUNT_MAX; i++)
 			in[i] = make_number(how, i, &random);
 		const unsigned guess = delta_width(in, COUNT_MAX, 8);

@@ -11,96 +11,7 @@
 #include <cmocka.h>
 #include <duckdb.h>
 
-#include "parquet/parquet.h"
-
-enum { ROWS_MAX = 12000, TEXT_MAX = 5000 };
-
-/* How values are spread. */
-enum spread { CONSTANT, FEW, MANY, ASCENDING, EXTREME, SPREADS };
-
-/* Where there are none. */
-enum gaps { NEVER, NOW_AND_THEN, IN_BLOCKS, ALWAYS, GAPS };
-
-struct made {
-	struct parquet_column column;
-	char name[32];
-	enum spread spread;
-	enum gaps gaps;
-	uint8_t *data;
-	uint64_t *valid;
-	const uint8_t *pool; /* octets of texts */
-};
-
-static uint64_t draw(uint64_t *state)
-{
-	*state = *state * 6364136223846793005u + 1442695040888963407u;
-	return *state >> 16 ^ *state << 32;
-}
-
-static bool there(enum gaps gaps, uint32_t i)
-{
-	switch (gaps) {
-	case NEVER: return true;
-	case NOW_AND_THEN: return i * UINT32_C(2654435761) >> 28 != 0;
-	case IN_BLOCKS: return i / 300 % 3 != 1;
-	case ALWAYS:
-	default: return false;
-	}
-}
-
-static uint64_t number(enum spread spread, uint32_t i, uint64_t *random)
-{
-	switch (spread) {
-	case CONSTANT: return 42;
-	case FEW: return draw(random) % 300;
-	case MANY: return draw(random);
-	case ASCENDING: return (UINT64_C(1) << 40) + 17 * (uint64_t)i + draw(random) % 9;
-	case EXTREME:
-	default: return draw(random) % 3 == 0 ? 0 : draw(random) % 2 ? UINT64_MAX : UINT64_MAX >> 1;
-	}
-}
-
-static bool is_time(enum parquet_type t)
-{
-	return t == PARQUET_TIME_MS || t == PARQUET_TIME_US || t == PARQUET_TIME_NS;
-}
-
-/* Texts of any length and any octets below 128. */
-static union parquet_text make_text(const struct made *m, uint64_t n)
-{
-	const size_t length = m->spread == EXTREME ? (n % 7 ? 0 : TEXT_MAX) : 1 + n % 30;
-	const size_t from = m->spread == EXTREME ? 0 : n % 97;
-
-	return parquet_text(m->pool + from, length);
-}
-
-static void make_values(struct made *m, uint32_t rows, uint64_t *random)
-{
-	const size_t width = parquet_width(m->column.type);
-
-	for (uint32_t i = 0; i < rows; i++) {
-		uint64_t n = number(m->spread, i, random);
-		uint8_t *to = m->data + i * width;
-
-		if (is_time(m->column.type)) /* what DuckDB can show in microseconds */
-			n = (uint64_t)((int64_t)n >> 13);
-		if (m->column.type == PARQUET_TEXT || m->column.type == PARQUET_OCTETS) {
-			const union parquet_text t = make_text(m, n);
-
-			memcpy(to, &t, sizeof t);
-		} else if (m->column.type == PARQUET_UUID) {
-			memcpy(to, &n, 8);
-			memcpy(to + 8, &n, 8);
-		} else if (m->column.type == PARQUET_BOOLEAN) {
-			*to = n & 1;
-		} else {
-			memcpy(to, &n, width);
-		}
-		if (i % 64 == 0)
-			m->valid[i / 64] = 0;
-		m->valid[i / 64] |= (uint64_t)there(m->gaps, i) << i % 64;
-	}
-}
+#include "made.h"
 
 /* What a value is in DuckDB's vector. */
 static void assert_value(const struct made *m, uint32_t row, const void *vector, idx_t at)
@@ -190,28 +101,6 @@ static void assert_rows(struct asked *a, const struct made *all, uint32_t count,
 	assert_int_equal(row, rows);
 }
 
-static uint32_t make_columns(struct made *all, const uint8_t *pool)
-{
-	uint32_t n = 0;
-
-	for (unsigned type = 0; type < PARQUET_NOTHING; type++)
-		for (unsigned spread = 0; spread < SPREADS; spread++)
-			for (unsigned gaps = 0; gaps < GAPS; gaps++) {
-				struct made *m = &all[n++];
-
-				snprintf(m->name, sizeof m->name, "t%u_s%u_g%u", type, spread, gaps);
-				m->column = (struct parquet_column){m->name, (enum parquet_type)type};
-				m->pool = pool;
-				m->spread = (enum spread)spread;
-				m->gaps = (enum gaps)gaps;
-				m->data = malloc(ROWS_MAX * parquet_width(m->column.type));
-				m->valid = malloc((ROWS_MAX / 64 + 1) * sizeof *m->valid);
-			}
-	return n;
-}
-
-enum { COLUMNS = PARQUET_NOTHING * SPREADS * GAPS };
-
 /* One group a file, of so many rows. */
 static void check_rows(struct made *all, uint32_t count, uint32_t rows)
 {
@@ -246,19 +135,14 @@ static void check_rows(struct made *all, uint32_t count, uint32_t rows)
 static void test_every_value(void **state)
 {
 	static const uint32_t sizes[] = {1, 64, 65, 2047, ROWS_MAX};
-	static uint8_t pool[TEXT_MAX + 128];
+	static uint8_t pool[POOL];
 	static struct made all[COLUMNS];
 	const uint32_t count = make_columns(all, pool);
 
 	(void)state;
-	for (size_t i = 0; i < sizeof pool; i++)
-		pool[i] = (uint8_t)(i * 37 % 127 + 1);
 	for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
 		check_rows(all, count, sizes[i]);
-	for (uint32_t i = 0; i < count; i++) {
-		free(all[i].data);
-		free(all[i].valid);
-	}
+	free_columns(all, count);
 }
 
 static void assert_number(const char *path, const char *what, int64_t expected)

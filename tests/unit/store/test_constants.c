@@ -1,6 +1,7 @@
 /* Columns of one value: in the manifest, not in the file, and everywhere else as any other. */
 #include "build.h"
 
+#include "store/constant_value.h"
 #include "store/keep.h"
 
 static struct loader *open_lifting(const char *folder, uint64_t from)
@@ -320,6 +321,68 @@ static void the_older_layout_is_read(void **state)
 	free(b);
 }
 
+/* What columns.h reads of such a text, held against the width of its kind. */
+static void texts_become_values(void **state)
+{
+	static const struct {
+		enum column_kind kind;
+		const char *text;
+		bool good;
+		int64_t value;
+	} numbers[] = {
+		{COLUMN_UNSIGNED8, "255", true, 255},
+		{COLUMN_UNSIGNED8, "256", false, 0},
+		{COLUMN_UNSIGNED16, "-1", false, 0},
+		{COLUMN_UNSIGNED64, " -1", false, 0},
+		{COLUMN_UNSIGNED64, "18446744073709551615", true, -1},
+		{COLUMN_UNSIGNED64, "18446744073709551616", false, 0},
+		{COLUMN_UNSIGNED32, "", false, 0},
+		{COLUMN_UNSIGNED32, "7a", false, 0},
+		{COLUMN_IPV4, "3221225991", true, 3221225991},
+		{COLUMN_SIGNED8, "-128", true, -128},
+		{COLUMN_SIGNED8, "-129", false, 0},
+		{COLUMN_SIGNED16, "32768", false, 0},
+		{COLUMN_SIGNED32, "-2", true, -2},
+		{COLUMN_SIGNED32, "--2", false, 0},
+		{COLUMN_SIGNED64, "-9223372036854775808", true, INT64_MIN},
+		{COLUMN_SIGNED64, "-9223372036854775809", false, 0},
+		{COLUMN_SIGNED64, "-", false, 0},
+		{COLUMN_BOOLEAN, "true", true, 1},
+		{COLUMN_BOOLEAN, "false", true, 0},
+		{COLUMN_BOOLEAN, "1", false, 0},
+		{COLUMN_TIME_MS, "2026-11-22 00:00:00", false, 0},
+		{COLUMN_FLOAT64, "1", false, 0},
+		{COLUMN_BLOB, "a", false, 0},
+		{COLUMN_IPV6, "20010db8-0000-0000-0000-00000000000", false, 0},
+		{COLUMN_IPV6, "20010db8-0000-0000-0000-0000000000011", false, 0},
+		{COLUMN_IPV6, "20010db8-0000-0000-0000-00000000000g", false, 0},
+	};
+	struct constant_value v;
+
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+		struct parquet_bounds bounds;
+		const bool good = constant_value_read(&v, numbers[i].kind, numbers[i].text);
+
+		if (good != numbers[i].good || (good && v.value.i != numbers[i].value))
+			fail_msg("'%s' is %s, %lld", numbers[i].text, good ? "good" : "none",
+				 (long long)v.value.i);
+		constant_value_bounds(&v, &bounds);
+		assert_int_equal(bounds.nulls, 0);
+		if (good && bounds.bounded)
+			assert_true(bounds.least.i == numbers[i].value &&
+				    bounds.greatest.i == bounds.least.i);
+	}
+	assert_true(constant_value_read(&v, COLUMN_IPV6, "20010db8-0000-0000-0000-0000000000aB"));
+	assert_memory_equal(v.value.octets, "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\xab", 16);
+	for (size_t i = 0; i < 3; i++) {
+		const char *text = (const char *[]){"", "it's \"a\"", "a text of more than twelve octets"}[i];
+
+		assert_true(constant_value_read(&v, COLUMN_STRING, text));
+		assert_int_equal(v.value.text.near.length, strlen(text));
+		assert_memory_equal(parquet_text_octets(&v.value.text), text, strlen(text));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -328,6 +391,7 @@ int main(void)
 		cmocka_unit_test(partitions_of_different_values),
 		cmocka_unit_test(very_many_different_values),
 		cmocka_unit_test(the_older_layout_is_read),
+		cmocka_unit_test(texts_become_values),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

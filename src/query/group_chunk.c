@@ -1,0 +1,82 @@
+/* Rows that DuckDB gives: the chunks of a result. */
+#include "query/group_private.h"
+
+#include <stdio.h>
+
+#include "query/conveyor.h"
+
+static struct groups_values values_of(duckdb_data_chunk chunk, uint32_t column)
+{
+	duckdb_vector vector = duckdb_data_chunk_get_vector(chunk, column);
+
+	return (struct groups_values){duckdb_vector_get_data(vector), duckdb_vector_get_validity(vector)};
+}
+
+static void keys_of(const struct groups *g, duckdb_data_chunk chunk, struct groups_rows *out)
+{
+	out->count = (uint32_t)duckdb_data_chunk_get_size(chunk);
+	for (uint32_t i = 0; i < g->column_count; i++)
+		out->keys[i] = values_of(chunk, g->columns[i].column);
+}
+
+enum status groups_take(struct groups *g, duckdb_data_chunk chunk, uint32_t *to)
+{
+	struct groups_rows rows;
+
+	keys_of(g, chunk, &rows);
+	rows.octets = values_of(chunk, g->sums_at);
+	rows.packets = values_of(chunk, g->sums_at + 1);
+	if (g->sums > DENIED)
+		rows.denied = values_of(chunk, g->sums_at + 2);
+	return groups_add(g, &rows, to);
+}
+
+void groups_find(struct groups *g, duckdb_data_chunk chunk, uint32_t *to)
+{
+	struct groups_rows rows;
+
+	keys_of(g, chunk, &rows);
+	groups_seek(g, &rows, to);
+}
+
+/* Every column but the last two is a key of fixed width. */
+static enum status shape_of(struct groups **out, duckdb_result *result)
+{
+	const idx_t columns = duckdb_column_count(result);
+	struct groups_shape shape = {.key_count = (uint32_t)columns - 2, .sums = (uint32_t)columns - 2};
+
+	if (columns < 2 || shape.key_count > GROUPS_KEYS_MAX)
+		return ERR_UNSUPPORTED;
+	for (uint32_t i = 0; i < shape.key_count; i++) {
+		shape.keys[i].column = i;
+		snprintf(shape.keys[i].name, GROUPS_NAME_MAX, "%s", duckdb_column_name(result, i));
+		if (duckdb_column_type(result, i) == DUCKDB_TYPE_VARCHAR)
+			return ERR_UNSUPPORTED;
+	}
+	return groups_new(out, result, &shape);
+}
+
+static enum status take_chunk(void *arg, duckdb_data_chunk chunk)
+{
+	return groups_take(arg, chunk, NULL);
+}
+
+enum status groups_collect(struct groups **out, duckdb_result *result, const atomic_bool *stop,
+			   struct error *err)
+{
+	struct groups *g = NULL;
+	enum status s = shape_of(&g, result);
+
+	*out = NULL;
+	if (s == OK)
+		s = conveyor_run(result, take_chunk, g, stop, err);
+	if (s == OK && stop && atomic_load(stop))
+		s = error_set(err, ERR_SYSTEM, "interrupted");
+	else if (s != OK && s != ERR_SYSTEM)
+		(void)error_set(err, s, "the groups do not fit into memory");
+	if (s == OK)
+		*out = g;
+	else
+		groups_free(g);
+	return s;
+}
