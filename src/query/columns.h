@@ -21,6 +21,7 @@ int32_t wanted_column(struct wanted *wanted, const char *name);
 struct columns {
 	void *arg;
 	uint32_t rows;
+	uint64_t number; /* rows with a higher one come behind these, whoever looks at them first */
 	/* A wanted column of these rows, of its kind's type (column_parquet_type) and without NULLs where it
 	 * has none; it is read when it is asked for first, and stays until the next rows. NULL: it cannot be
 	 * read, the question ends. */

@@ -13,6 +13,7 @@ struct entry {
 	bool fresh; /* its cells are not there yet */
 	uint32_t row;
 	uint64_t rank;      /* the greater, the better */
+	uint64_t slice;     /* of equals the first: threads do not show in the answer */
 	struct cell *cells; /* one for each expression of the keys */
 	char *texts;        /* of cells */
 };
@@ -89,7 +90,11 @@ static int compare_entries(const struct entry *a, const struct entry *b)
 {
 	if (a->has != b->has)
 		return a->has - b->has;
-	return (a->rank > b->rank) - (a->rank < b->rank);
+	if (a->rank != b->rank)
+		return a->rank > b->rank ? 1 : -1;
+	if (a->slice != b->slice)
+		return a->slice < b->slice ? 1 : -1;
+	return (a->row < b->row) - (a->row > b->row);
 }
 
 static void sift_down(struct entry *heap, uint32_t count)
@@ -120,17 +125,17 @@ static void sift_up(struct entry *heap, uint32_t at)
 	}
 }
 
-static void offer(struct best *b, uint32_t row, bool has, uint64_t rank)
+static void offer(struct best *b, const struct entry *offered)
 {
 	const bool full = b->count == b->most;
 	struct entry *e = full ? b->heap : &b->heap[b->count];
-	const struct entry offered = {.has = has, .rank = rank};
 
-	if (full && compare_entries(&offered, e) <= 0)
+	if (full && compare_entries(offered, e) <= 0)
 		return;
-	e->has = has;
-	e->rank = rank;
-	e->row = row;
+	e->has = offered->has;
+	e->rank = offered->rank;
+	e->slice = offered->slice;
+	e->row = offered->row;
 	e->fresh = true;
 	if (full)
 		sift_down(b->heap, b->count);
@@ -200,7 +205,10 @@ static enum status take(void *arg, const struct columns *columns, const uint64_t
 			const bool has = b->order && vector_has(&order, row);
 			const uint64_t number = has ? number_at(&order, row) : 0;
 
-			offer(b, row, has, b->upwards ? ~number : number);
+			offer(b, &(struct entry){.has = has,
+						 .row = row,
+						 .rank = b->upwards ? ~number : number,
+						 .slice = columns->number});
 		}
 	return fill_fresh(b, columns) ? OK : error_set(err, ERR_MEMORY, "no memory for records");
 }

@@ -31,8 +31,11 @@ static void bounds(void *arg, uint32_t column, struct parquet_bounds *out)
 
 static enum status take_slice(struct worker *w)
 {
-	const struct columns columns = {
-		.arg = w->slice, .rows = slice_rows(w->slice), .get = get, .bounds = bounds};
+	const struct columns columns = {.arg = w->slice,
+					.rows = slice_rows(w->slice),
+					.number = slice_number(w->slice),
+					.get = get,
+					.bounds = bounds};
 	uint32_t passed = 0;
 	enum status s = OK;
 

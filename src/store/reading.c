@@ -53,10 +53,12 @@ struct reading {
 	uint32_t next_partition; /* in parts.partitions */
 	struct part *part;       /* NULL: the next is to be opened */
 	uint32_t groups_left;
+	uint64_t taken; /* slices */
 };
 
 struct slice {
 	struct reading *reading;
+	uint64_t number;
 	uint32_t rows, group;
 	struct part *part; /* NULL: of the tail */
 	const struct tail *tail;
@@ -392,6 +394,7 @@ enum status slice_next(struct slice *s, struct error *err)
 		status = take_group(s, err);
 	else if (status != OK)
 		(void)error_set(err, status, "no memory for the newest records");
+	s->number = r->taken++;
 	pthread_mutex_unlock(&r->lock);
 	return status;
 }
@@ -399,6 +402,11 @@ enum status slice_next(struct slice *s, struct error *err)
 uint32_t slice_rows(const struct slice *s)
 {
 	return s->rows;
+}
+
+uint64_t slice_number(const struct slice *s)
+{
+	return s->number;
 }
 
 /* Columns. */

@@ -29,6 +29,9 @@ void slice_free(struct slice *slice);
 MUST_CHECK enum status slice_next(struct slice *slice, struct error *err);
 uint32_t slice_rows(const struct slice *slice);
 
+/* The how manieth it is of all slices, however many threads take them. */
+uint64_t slice_number(const struct slice *slice);
+
 /* A column of the slice's rows: read when it is asked for first, there until the next slice. Without a value
  * in any row where the part has no such column. NULL: *status and *err of slice_failed say why. */
 const struct vector *slice_column(struct slice *slice, uint32_t column);

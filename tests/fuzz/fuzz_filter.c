@@ -99,7 +99,7 @@ static void add_columns(struct schema *schema)
 static bool sift(const struct filter *filter, const struct schema *schema, uint64_t bits[2])
 {
 	struct rows r = {.wanted.schema = schema};
-	const struct columns columns = {&r, ROWS, get, bounds};
+	const struct columns columns = {.arg = &r, .rows = ROWS, .get = get, .bounds = bounds};
 	struct sieve *sieve;
 	uint32_t passed;
 

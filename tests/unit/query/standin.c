@@ -239,6 +239,11 @@ uint32_t slice_rows(const struct slice *s)
 	return 0;
 }
 
+uint64_t slice_number(const struct slice *s)
+{
+	return 0;
+}
+
 const struct vector *slice_column(struct slice *s, uint32_t column)
 {
 	return NULL;

@@ -388,7 +388,7 @@ static void world_make(struct world *w, uint64_t seed, const char *const *names,
 		(void)schema_add(&w->schema, column.name, (enum column_kind)column.kind, UINT32_MAX);
 	}
 	w->wanted.schema = &w->schema;
-	w->columns = (struct columns){w, WORLD_ROWS, world_get, world_bounds};
+	w->columns = (struct columns){.arg = w, .rows = WORLD_ROWS, .get = world_get, .bounds = world_bounds};
 }
 
 static void world_end(struct world *w)
