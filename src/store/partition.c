@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "store/folder.h"
+#include "store/partition_file.h"
 
 enum {
 	TAIL = 8, /* a Parquet file ends with its footer's length and "PAR1" */
@@ -54,10 +55,11 @@ static enum status sum_file(int fd, uint64_t octets, uint64_t *out, const char *
 	return OK;
 }
 
-/* ERR_FORMAT: the file ends before. */
-static enum status read_all(int fd, uint8_t *to, size_t length, uint64_t at, const char *path,
-			    struct error *err)
+enum status partition_read(int fd, void *octets, size_t length, uint64_t at, const char *path,
+			   struct error *err)
 {
+	uint8_t *to = octets;
+
 	while (length) {
 		const ssize_t n = pread(fd, to, length, (off_t)at);
 
@@ -82,7 +84,7 @@ static enum status sum_footer(int fd, uint64_t octets, uint64_t *out, const char
 
 	if (octets < TAIL + 4)
 		return error_set(err, ERR_FORMAT, "%s: it has no Parquet footer", path);
-	enum status s = read_all(fd, tail, TAIL, octets - TAIL, path, err);
+	enum status s = partition_read(fd, tail, TAIL, octets - TAIL, path, err);
 	if (s != OK)
 		return s;
 	if (memcmp(tail + 4, "PAR1", 4) != 0)
@@ -97,14 +99,13 @@ static enum status sum_footer(int fd, uint64_t octets, uint64_t *out, const char
 	auto_free uint8_t *footer = malloc(length + TAIL);
 	if (!footer)
 		return error_set(err, ERR_MEMORY, "%s: no memory for its footer", path);
-	s = read_all(fd, footer, length + TAIL, octets - TAIL - length, path, err);
+	s = partition_read(fd, footer, length + TAIL, octets - TAIL - length, path, err);
 	if (s == OK)
 		*out = XXH3_64bits(footer, length + TAIL);
 	return s;
 }
 
-/* UUIDs in memory are DuckDB's: numbers of 128 bits, the highest turned, the lower half first. */
-static void order_uuids(void *values, uint32_t rows)
+void partition_order_uuids(void *values, uint32_t rows)
 {
 	uint64_t *halves = values;
 
@@ -123,7 +124,7 @@ static enum status put_group(struct parquet *file, struct row_group *g, struct p
 		const struct row_group_column *c = &g->columns[i];
 
 		if (g->schema->columns[i].kind == COLUMN_IPV6)
-			order_uuids(c->data, g->rows);
+			partition_order_uuids(c->data, g->rows);
 		values[i] = (struct parquet_values){.data = c->data, .valid = c->nulls ? c->valid : NULL};
 	}
 	return parquet_group(file, values, g->rows, err);
@@ -262,7 +263,7 @@ enum status partition_write(const char *store, const struct schema *schema, cons
 	return s == OK ? folder_sync(dirname(folder), err) : s;
 }
 
-static enum status open_checked(const char *store, const struct partition *p, int *out, struct error *err)
+enum status partition_open(const char *store, const struct partition *p, int *out, struct error *err)
 {
 	char path[STORE_PATH_MAX];
 	struct stat st;
@@ -287,7 +288,7 @@ enum status partition_check(const char *store, const struct partition *p, struct
 {
 	auto_fd fd = -1;
 	uint64_t sum = 0;
-	enum status s = open_checked(store, p, &fd, err);
+	enum status s = partition_open(store, p, &fd, err);
 
 	if (s == OK)
 		s = sum_footer(fd, p->octets, &sum, p->path, err);
@@ -300,7 +301,7 @@ enum status partition_verify(const char *store, const struct partition *p, struc
 {
 	auto_fd fd = -1;
 	uint64_t sum = 0;
-	enum status s = open_checked(store, p, &fd, err);
+	enum status s = partition_open(store, p, &fd, err);
 
 	if (s == OK)
 		s = sum_file(fd, p->octets, &sum, p->path, err);

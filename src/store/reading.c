@@ -1,7 +1,5 @@
 #include "store/reading.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -10,7 +8,7 @@
 
 #include "base/cleanup.h"
 #include "store/constant_value.h"
-#include "store/folder.h"
+#include "store/partition_file.h"
 #include "store/pour.h"
 #include "store/store_parts.h"
 
@@ -262,19 +260,7 @@ static enum status read_file(void *arg, uint64_t at, void *to, size_t length, st
 {
 	const struct part *p = arg;
 
-	for (size_t done = 0; done < length;) {
-		const ssize_t n = pread(p->fd, (uint8_t *)to + done, length - done, (off_t)(at + done));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return error_errno(err, "%s: read", p->partition->path);
-		if (n == 0)
-			return error_set(err, ERR_FORMAT, "%s: it ends at %llu", p->partition->path,
-					 (unsigned long long)(at + done));
-		done += (size_t)n;
-	}
-	return OK;
+	return partition_read(p->fd, to, length, at, p->partition->path, err);
 }
 
 static bool has_no_value(const struct part *p, uint32_t column)
@@ -326,13 +312,10 @@ static enum status find_place(const struct reading *r, struct part *p, uint32_t 
 static enum status open_file(struct part *p, const char *store, struct error *err)
 {
 	const struct parquet_octets octets = {.arg = p, .read = read_file, .length = p->partition->octets};
-	char path[STORE_PATH_MAX];
+	const enum status s = partition_open(store, p->partition, &p->fd, err);
 
-	if (path_format(path, "%s/%s", store, p->partition->path) != OK)
-		return error_set(err, ERR_LIMIT, "%s/%s: the name is too long", store, p->partition->path);
-	p->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (p->fd < 0)
-		return error_errno(err, "%s", p->partition->path);
+	if (s != OK)
+		return s;
 	return parquet_reader_open(&p->reader, &octets, FOOTER_MAX, p->partition->path, err);
 }
 
@@ -423,20 +406,6 @@ static void set_absent(const struct slice *s, uint32_t c, struct vector *out)
 			       .entries = 1};
 }
 
-/* DuckDB's vectors, and so rows that are poured, have UUIDs as numbers whose halves stand the other way
- * round. */
-static void order_uuids(uint8_t *values, uint32_t rows)
-{
-	for (uint32_t i = 0; i < rows; i++, values += 16) {
-		uint64_t low, high;
-
-		memcpy(&low, values, 8);
-		memcpy(&high, values + 8, 8);
-		put_be64(values, high ^ UINT64_C(1) << 63);
-		put_be64(values + 8, low);
-	}
-}
-
 static void set_poured(struct slice *s, uint32_t c, struct vector *out)
 {
 	const int32_t place = s->tail->places[c];
@@ -447,7 +416,7 @@ static void set_poured(struct slice *s, uint32_t c, struct vector *out)
 	}
 	const struct row_group_column *column = &s->poured.columns[place];
 	if (kind_of(s->reading, c) == COLUMN_IPV6)
-		order_uuids(column->data, s->rows);
+		partition_order_uuids(column->data, s->rows);
 	*out = (struct vector){.type = column_parquet_type(kind_of(s->reading, c)),
 			       .rows = s->rows,
 			       .valid = column->nulls ? column->valid : NULL,
