@@ -11,10 +11,10 @@ def ready():
     lib.need_root()
 
 
-def tun_probe(lab, ns, tun, *options):
+def tun_probe(lab, ns, tun, *options, idle=400):
     """A sink and a probe on one tun device that is up."""
     sink = lib.UdpSink(lab, ns)
-    return sink, lab.probe(ns, [tun.name], "-c", sink.spec(), "--idle", 400, *options)
+    return sink, lab.probe(ns, [tun.name], "-c", sink.spec(), "--idle", idle, *options)
 
 
 def rss_kib(pid):
@@ -254,19 +254,23 @@ def test_long_flow_is_seen_while_it_lasts():
         ns = lab.namespace()
         with lib.Tun(ns, "tun0") as tun:
             tun.up("10.9.0.1/24")
-            sink, probe = tun_probe(lab, ns, tun, "--interval", "1000")
-            until = time.monotonic() + 5
+            sink, probe = tun_probe(lab, ns, tun, "--interval", 1000, idle=60000)
             sent = 0
-            while time.monotonic() < until:
+
+            def seen():
+                return [f for f in sink.flows() if f.get("destinationTransportPort") == 7]
+
+            def two_are_seen():
+                nonlocal sent
                 tun.deliver(lib.udp("10.9.0.2", 4000, "10.9.0.1", 7, b"x"))
                 sent += 1
-                time.sleep(0.05)
-            seen = [f for f in sink.flows() if f.get("destinationTransportPort") == 7]
-            lib.check(len(seen) >= 2 and all(f["flowEndReason"] == 2 for f in seen), f"interim records: {seen}")
+                return len(seen()) >= 2
+
+            lib.wait_for("two interim records", two_are_seen, 60, poll=0.05)
+            lib.check(all(f["flowEndReason"] == 2 for f in seen()), f"interim records: {seen()}")
             probe.stop()
-            time.sleep(0.3)
-            seen = [f for f in sink.flows() if f.get("destinationTransportPort") == 7]
-            lib.equal(sum(f["packetDeltaCount"] for f in seen), sent, "13: deltas add up")
+            lib.wait_for("all packets sent", lambda: sum(f["packetDeltaCount"] for f in seen()) >= sent, 20)
+            lib.equal(sum(f["packetDeltaCount"] for f in seen()), sent, "13: deltas add up")
 
 
 def test_super_packets_count_as_their_segments():
