@@ -8,7 +8,9 @@
 
 enum {
 	AT_ONCE = 64 << 10, /* octets at the end of a file: mostly its footer is among them */
-	TAIL = 8            /* the footer's length, and the magic */
+	TAIL = 8,           /* the footer's length, and the magic */
+	SMALL = 4096,       /* octets of a dictionary that are always worth reading by themselves; */
+	SHARE = 8           /* or this part of its column */
 };
 
 struct parquet_reader {
@@ -215,7 +217,7 @@ enum status parquet_reader_entries(const struct parquet_reader *reader, uint32_t
 	const uint8_t *pages = NULL;
 	enum status s;
 
-	if (c->nulls == rows || c->data == 0)
+	if (c->nulls == rows || c->data == 0 || (c->data > SMALL && c->data > c->length / SHARE))
 		return END;
 	if (c->data > chunk_most(type, rows))
 		return name_fault(reader, group, column, ERR_FORMAT, "more octets than its rows can have",

@@ -58,7 +58,8 @@ MUST_CHECK enum status parquet_reader_read(const struct parquet_reader *reader, 
 					   struct error *err);
 
 /* The dictionary's entries alone: out->codes is NULL, out->rows their number, without one that is missing.
- * END: the column has no dictionary in this group. Else as above. */
+ * END: the column has no dictionary in this group, or one that is not worth reading by itself. Else as above.
+ */
 MUST_CHECK enum status parquet_reader_entries(const struct parquet_reader *reader, uint32_t group,
 					      uint32_t column, struct page_memory *memory, struct vector *out,
 					      struct error *err);

@@ -380,26 +380,14 @@ void bits_keep_valid(uint64_t *bits, const struct vector *v)
 			bits[w] &= v->valid[w];
 }
 
-/* The entries of a dictionary as rows. */
-static struct vector entries_of(const struct vector *v, uint64_t passed[BITS_TABLE_WORDS])
-{
-	bits_fill(passed, v->entries);
-	return (struct vector){.type = v->type, .rows = v->entries, .data = v->data};
-}
+/* What a value must be among: intervals, the bits of a table, texts. */
+enum kind { WITHIN, TABLE, TEXTS };
 
-void bits_keep_within(uint64_t *bits, const struct vector *v, const struct interval *list, uint32_t count)
-{
-	bits_keep_valid(bits, v);
-	if (v->codes) {
-		uint64_t passed[BITS_TABLE_WORDS];
-		const struct vector entries = entries_of(v, passed);
-
-		keep_plain(passed, &entries, list, count);
-		keep_codes(bits, v->codes, v->rows, passed, v->entries);
-	} else {
-		keep_plain(bits, v, list, count);
-	}
-}
+struct wanted_values {
+	enum kind kind;
+	const void *list;
+	uint32_t count;
+};
 
 static void table_plain(uint64_t *bits, const struct vector *v, const uint64_t *table)
 {
@@ -407,20 +395,6 @@ static void table_plain(uint64_t *bits, const struct vector *v, const uint64_t *
 		keep_codes(bits, v->data, v->rows, table, 65536);
 	else
 		keep_looked_up(bits, v->data, v->rows, 1, table, 256);
-}
-
-void bits_keep_table(uint64_t *bits, const struct vector *v, const uint64_t table[BITS_TABLE_WORDS])
-{
-	bits_keep_valid(bits, v);
-	if (v->codes) {
-		uint64_t passed[BITS_TABLE_WORDS];
-		const struct vector entries = entries_of(v, passed);
-
-		table_plain(passed, &entries, table);
-		keep_codes(bits, v->codes, v->rows, passed, v->entries);
-	} else {
-		table_plain(bits, v, table);
-	}
 }
 
 int bits_text_compare(const void *a, const void *b)
@@ -459,16 +433,42 @@ static void texts_plain(uint64_t *bits, const struct vector *v, const union parq
 		}
 }
 
+static void keep_values(uint64_t *bits, const struct vector *v, const struct wanted_values *wanted)
+{
+	switch (wanted->kind) {
+	case WITHIN: keep_plain(bits, v, wanted->list, wanted->count); break;
+	case TABLE: table_plain(bits, v, wanted->list); break;
+	case TEXTS: texts_plain(bits, v, wanted->list, wanted->count); break;
+	}
+}
+
+/* The entries of a dictionary are looked at as if they were rows. */
+static void keep(uint64_t *bits, const struct vector *v, const struct wanted_values *wanted)
+{
+	const struct vector entries = {.type = v->type, .rows = v->entries, .data = v->data};
+	uint64_t passed[BITS_TABLE_WORDS];
+
+	bits_keep_valid(bits, v);
+	if (!v->codes) {
+		keep_values(bits, v, wanted);
+		return;
+	}
+	bits_fill(passed, v->entries);
+	keep_values(passed, &entries, wanted);
+	keep_codes(bits, v->codes, v->rows, passed, v->entries);
+}
+
+void bits_keep_within(uint64_t *bits, const struct vector *v, const struct interval *list, uint32_t count)
+{
+	keep(bits, v, &(struct wanted_values){WITHIN, list, count});
+}
+
+void bits_keep_table(uint64_t *bits, const struct vector *v, const uint64_t table[BITS_TABLE_WORDS])
+{
+	keep(bits, v, &(struct wanted_values){TABLE, table, BITS_TABLE_WORDS});
+}
+
 void bits_keep_texts(uint64_t *bits, const struct vector *v, const union parquet_text *texts, uint32_t count)
 {
-	bits_keep_valid(bits, v);
-	if (v->codes) {
-		uint64_t passed[BITS_TABLE_WORDS];
-		const struct vector entries = entries_of(v, passed);
-
-		texts_plain(passed, &entries, texts, count);
-		keep_codes(bits, v->codes, v->rows, passed, v->entries);
-	} else {
-		texts_plain(bits, v, texts, count);
-	}
+	keep(bits, v, &(struct wanted_values){TEXTS, texts, count});
 }

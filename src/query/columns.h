@@ -28,4 +28,7 @@ struct columns {
 	const struct vector *(*get)(void *arg, uint32_t column);
 	/* What is known of it without reading. `nulls` equals `rows` when it is not there at all. */
 	void (*bounds)(void *arg, uint32_t column, struct parquet_bounds *out);
+	/* Values among which are all that the rows have, as rows of their own, until the column is asked for.
+	 * NULL: not to be had for less than the column. */
+	const struct vector *(*entries)(void *arg, uint32_t column);
 };

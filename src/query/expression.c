@@ -556,10 +556,3 @@ bool expression_is_null(const struct expression *e)
 {
 	return e->nodes[e->root].kind == NODE_NULL;
 }
-
-int32_t expression_is_column(const struct expression *e)
-{
-	const struct node *n = &e->nodes[e->root];
-
-	return n->kind == NODE_COLUMN ? n->column : -1;
-}

@@ -24,9 +24,6 @@ enum parquet_type expression_type(const struct expression *expression);
 /* No record can have a value. */
 bool expression_is_null(const struct expression *expression);
 
-/* The wanted column that it is, unchanged; -1: it is more than one, or its values are changed. */
-int32_t expression_is_column(const struct expression *expression);
-
 /* Values of all rows (2^20 at most). *out lives until the expression's next evaluation, or the columns' next
  * rows. A bare column is handed through with its dictionary. False: no memory, or a column cannot be read. */
 MUST_CHECK bool expression_run(struct expression *expression, const struct columns *columns,

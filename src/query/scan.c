@@ -29,13 +29,19 @@ static void bounds(void *arg, uint32_t column, struct parquet_bounds *out)
 	slice_bounds(arg, column, out);
 }
 
+static const struct vector *entries(void *arg, uint32_t column)
+{
+	return slice_entries(arg, column);
+}
+
 static enum status take_slice(struct worker *w)
 {
 	const struct columns columns = {.arg = w->slice,
 					.rows = slice_rows(w->slice),
 					.number = slice_number(w->slice),
 					.get = get,
-					.bounds = bounds};
+					.bounds = bounds,
+					.entries = entries};
 	uint32_t passed = 0;
 	enum status s = OK;
 

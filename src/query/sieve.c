@@ -183,21 +183,47 @@ static void clear(uint64_t *bits, const uint64_t *of, uint32_t rows)
 		bits[w] &= ~of[w];
 }
 
+static void keep(const struct sieve_node *n, const struct vector *v, uint64_t *bits)
+{
+	switch ((enum sieve_kind)n->kind) {
+	case SIEVE_WITHIN: bits_keep_within(bits, v, n->list, n->count); break;
+	case SIEVE_TABLE: bits_keep_table(bits, v, n->table); break;
+	case SIEVE_TEXTS: bits_keep_texts(bits, v, n->texts, n->count); break;
+	default: bits_keep_valid(bits, v); break;
+	}
+}
+
+/* A column's dictionary has no value that passes: its rows need not be read. */
+static bool no_entry_passes(const struct sieve *s, const struct columns *c, const struct sieve_node *n)
+{
+	const struct node *node = &expression_of(s, n)->nodes[n->at];
+	uint64_t passed[BITS_TABLE_WORDS];
+	const struct vector *entries;
+
+	if (n->kind == SIEVE_HAS || node->kind != NODE_COLUMN)
+		return false;
+	entries = c->entries(c->arg, (uint32_t)node->column);
+	if (!entries)
+		return false;
+	bits_fill(passed, entries->rows);
+	keep(n, entries, passed);
+	return !bits_any(passed, entries->rows);
+}
+
 static bool run_leaf(struct sieve *s, const struct columns *c, const struct sieve_node *n, uint64_t *bits)
 {
 	struct operand *o = &s->operands[n->operand];
 
 	if (n->kind == SIEVE_TRUTH)
 		return expression_keep(o->expression, n->at, c, bits);
+	if (no_entry_passes(s, c, n)) {
+		memset(bits, 0, bits_words(c->rows) * sizeof *bits);
+		return true;
+	}
 	if (o->ready != n->at && !expression_value(o->expression, n->at, c, &o->value))
 		return false;
 	o->ready = n->at;
-	switch ((enum sieve_kind)n->kind) {
-	case SIEVE_WITHIN: bits_keep_within(bits, &o->value, n->list, n->count); break;
-	case SIEVE_TABLE: bits_keep_table(bits, &o->value, n->table); break;
-	case SIEVE_TEXTS: bits_keep_texts(bits, &o->value, n->texts, n->count); break;
-	default: bits_keep_valid(bits, &o->value); break;
-	}
+	keep(n, &o->value, bits);
 	return true;
 }
 

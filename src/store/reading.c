@@ -54,6 +54,9 @@ struct reading {
 	uint64_t taken; /* slices */
 };
 
+/* What vectors[] has of a column. */
+enum there { NOTHING, NO_ENTRIES, ENTRIES, VALUES };
+
 struct slice {
 	struct reading *reading;
 	uint64_t number;
@@ -62,7 +65,7 @@ struct slice {
 	const struct tail *tail;
 	struct row_group poured; /* of the tail: in memory of this slice */
 	struct vector vectors[READING_COLUMNS];
-	bool there[READING_COLUMNS];
+	uint8_t there[READING_COLUMNS]; /* enum there */
 	struct page_memory *memory[READING_COLUMNS];
 	enum status status;
 	struct error err;
@@ -423,6 +426,11 @@ static void set_poured(struct slice *s, uint32_t c, struct vector *out)
 			       .data = column->data};
 }
 
+static bool get_memory(struct slice *s, uint32_t c)
+{
+	return s->memory[c] || page_memory_new(&s->memory[c]) == OK;
+}
+
 static enum status set_read(struct slice *s, uint32_t c, struct vector *out)
 {
 	const struct place *place = &s->part->places[c];
@@ -437,7 +445,7 @@ static enum status set_read(struct slice *s, uint32_t c, struct vector *out)
 		out->data = &place->value.value;
 		return OK;
 	}
-	if (!s->memory[c] && page_memory_new(&s->memory[c]) != OK)
+	if (!get_memory(s, c))
 		return error_set(&s->err, ERR_MEMORY, "no memory for the column %s",
 				 s->reading->columns[c].name);
 	return parquet_reader_read(s->part->reader, s->group, place->column, s->memory[c], out, &s->err);
@@ -445,14 +453,30 @@ static enum status set_read(struct slice *s, uint32_t c, struct vector *out)
 
 const struct vector *slice_column(struct slice *s, uint32_t c)
 {
-	if (s->there[c])
+	if (s->there[c] == VALUES)
 		return &s->vectors[c];
 	if (s->part)
 		s->status = set_read(s, c, &s->vectors[c]);
 	else
 		set_poured(s, c, &s->vectors[c]);
-	s->there[c] = s->status == OK;
-	return s->there[c] ? &s->vectors[c] : NULL;
+	s->there[c] = s->status == OK ? VALUES : NOTHING;
+	return s->status == OK ? &s->vectors[c] : NULL;
+}
+
+static bool read_entries(struct slice *s, uint32_t c)
+{
+	const struct place *place = s->part ? &s->part->places[c] : NULL;
+
+	return place && place->where == IN_FILE && get_memory(s, c) &&
+	       parquet_reader_entries(s->part->reader, s->group, place->column, s->memory[c], &s->vectors[c],
+				      NULL) == OK;
+}
+
+const struct vector *slice_entries(struct slice *s, uint32_t c)
+{
+	if (s->there[c] == NOTHING)
+		s->there[c] = read_entries(s, c) ? ENTRIES : NO_ENTRIES;
+	return s->there[c] == ENTRIES ? &s->vectors[c] : NULL;
 }
 
 enum status slice_failed(const struct slice *s, struct error *err)

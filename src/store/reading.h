@@ -37,5 +37,9 @@ uint64_t slice_number(const struct slice *slice);
 const struct vector *slice_column(struct slice *slice, uint32_t column);
 enum status slice_failed(const struct slice *slice, struct error *err);
 
+/* Values among which are all that the slice's rows have, as rows of their own, until the column is asked
+ * for. NULL: not to be had for less than the column, or it has been read. */
+const struct vector *slice_entries(struct slice *slice, uint32_t column);
+
 /* What is known of it without reading; how many rows have no value always is. */
 void slice_bounds(const struct slice *slice, uint32_t column, struct parquet_bounds *out);

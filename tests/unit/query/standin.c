@@ -249,6 +249,11 @@ const struct vector *slice_column(struct slice *s, uint32_t column)
 	return NULL;
 }
 
+const struct vector *slice_entries(struct slice *s, uint32_t column)
+{
+	return NULL;
+}
+
 enum status slice_failed(const struct slice *s, struct error *err)
 {
 	return OK;

@@ -422,12 +422,44 @@ static void test_unread(void **state)
 	world_end(&w);
 }
 
+/* A dictionary that has none of the values answers for its rows. */
+static void test_entries(void **state)
+{
+	static const char *const names[] = {"sourceTransportPort", NULL};
+	struct filter *has = parse("src port 7"), *has_not = parse("src port 8");
+	uint64_t bits[WORLD_ROWS / 64 + 1];
+	struct sieve *s;
+	struct world w;
+	uint32_t passed, seed = 1;
+
+	(void)state;
+	for (world_make(&w, seed, names, true); !w.list[0].vector.codes; world_make(&w, ++seed, names, true))
+		world_end(&w);
+	for (uint32_t i = 0; i < w.list[0].vector.entries; i++)
+		((uint16_t *)w.list[0].data.numbers)[i] = i ? 9 : 7;
+	w.list[0].bounds.bounded = false;
+	w.list[0].vector.valid = NULL;
+	assert_int_equal(sieve_new(&s, has_not, 0, 0, &w.wanted), OK);
+	w.reads = false;
+	assert_true(sieve_run(s, &w.columns, bits, &passed));
+	assert_int_equal(passed, 0);
+	assert_false(w.reads);
+	sieve_free(s);
+	assert_int_equal(sieve_new(&s, has, 0, 0, &w.wanted), OK);
+	assert_true(sieve_run(s, &w.columns, bits, &passed));
+	assert_true(passed > 0 && w.reads);
+	sieve_free(s);
+	filter_free(has);
+	filter_free(has_not);
+	world_end(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_patterns), cmocka_unit_test(test_large),
 		cmocka_unit_test(test_left_out), cmocka_unit_test(test_may_pass),
-		cmocka_unit_test(test_unread),
+		cmocka_unit_test(test_unread),   cmocka_unit_test(test_entries),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

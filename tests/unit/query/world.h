@@ -23,7 +23,7 @@ enum { WORLD_ROWS = 1003, WORLD_ENTRIES = 40, WORLD_COLUMNS = 64, WORLD_TEXT = 3
 
 struct world_column {
 	struct column column;
-	struct vector vector;
+	struct vector vector, entries;
 	uint64_t valid[WORLD_ROWS / 64 + 1];
 	uint16_t codes[WORLD_ROWS];
 	union {
@@ -212,6 +212,22 @@ static const struct vector *world_get(void *arg, uint32_t column)
 	return NULL;
 }
 
+static const struct vector *world_entries(void *arg, uint32_t column)
+{
+	struct world *w = arg;
+
+	for (uint32_t i = 0; i < w->count; i++) {
+		struct world_column *c = &w->list[i];
+
+		if (!c->vector.codes || strcmp(c->column.name, w->wanted.columns[column].name) != 0)
+			continue;
+		c->entries = (struct vector){
+			.type = c->vector.type, .rows = c->vector.entries, .data = c->vector.data};
+		return &c->entries;
+	}
+	return NULL;
+}
+
 static void world_bounds(void *arg, uint32_t column, struct parquet_bounds *out)
 {
 	struct world *w = arg;
@@ -388,7 +404,11 @@ static void world_make(struct world *w, uint64_t seed, const char *const *names,
 		(void)schema_add(&w->schema, column.name, (enum column_kind)column.kind, UINT32_MAX);
 	}
 	w->wanted.schema = &w->schema;
-	w->columns = (struct columns){.arg = w, .rows = WORLD_ROWS, .get = world_get, .bounds = world_bounds};
+	w->columns = (struct columns){.arg = w,
+				      .rows = WORLD_ROWS,
+				      .get = world_get,
+				      .bounds = world_bounds,
+				      .entries = world_entries};
 }
 
 static void world_end(struct world *w)
