@@ -22,20 +22,6 @@ void cube_free(struct cube *c)
 	free(c);
 }
 
-/* When a flow begins. */
-static int time_column(struct pass *p)
-{
-	struct sql sql;
-	int column = -1;
-
-	sql_init(&sql);
-	word_sql(&sql, "coalesce({flowStart}, {receiveTime})", p->schema);
-	if (!sql.failed)
-		column = pass_column(p, sql.text);
-	sql_fini(&sql);
-	return column;
-}
-
 static bool make_cells(struct cube *c, size_t count)
 {
 	free(c->cells);
@@ -58,11 +44,11 @@ enum status cube_new(struct cube **out, struct pass *p, const struct chart *char
 	if (chart->step_ms) {
 		c->first_step = chart->ask.from_ms / chart->step_ms;
 		c->steps = (uint32_t)((chart->ask.to_ms - 1) / chart->step_ms - c->first_step + 1);
-		c->time = time_column(p);
+		c->time = pass_column(p, "coalesce({flowStart}, {receiveTime})", DUCKDB_TYPE_TIMESTAMP);
 		good = c->time >= 0;
 	}
 	const bool first = chart->ask.key_count <= 1;
-	c->state = first ? CUBE_FIRST : CUBE_AGAIN;
+	cube_begin_anew(c, true);
 	for (unsigned i = 0; good && i < chart->ask.key_count; i++) {
 		c->tally[i] = pass_tally(p, &chart->ask.keys[i], 1, first);
 		good = c->tally[i] >= 0;
@@ -78,59 +64,46 @@ enum status cube_new(struct cube **out, struct pass *p, const struct chart *char
 }
 
 struct source {
-	const uint64_t *octets, *packets;
-	uint64_t *octets_there, *packets_there;
-	const bool *denied;
+	const struct pass_rows *rows;
 	const int64_t *times; /* microseconds; NULL: not over time */
 	int64_t begin, end;   /* of the step that the last record was in, which is mostly the next one's */
 	size_t step;
 };
 
-static struct source source_of(const struct cube *c, duckdb_data_chunk chunk, uint32_t sums)
+static struct source source_of(const struct cube *c, const struct pass_rows *rows)
 {
-	duckdb_vector octets = duckdb_data_chunk_get_vector(chunk, sums);
-	duckdb_vector packets = duckdb_data_chunk_get_vector(chunk, sums + 1);
-	duckdb_vector denied = duckdb_data_chunk_get_vector(chunk, sums + 2);
-
-	return (struct source){
-		.octets = duckdb_vector_get_data(octets),
-		.packets = duckdb_vector_get_data(packets),
-		.octets_there = duckdb_vector_get_validity(octets),
-		.packets_there = duckdb_vector_get_validity(packets),
-		.denied = duckdb_vector_get_data(denied),
-		.times = c->time < 0 ? NULL
-				     : duckdb_vector_get_data(
-					       duckdb_data_chunk_get_vector(chunk, (idx_t)c->time)),
-	};
+	return (struct source){.rows = rows, .times = c->time < 0 ? NULL : rows->columns[c->time].data};
 }
 
 /* The first step is also that of flows from before it. */
-static size_t step_of(const struct cube *c, struct source *s, idx_t i)
+static size_t step_of(const struct cube *c, struct source *s, uint32_t i)
 {
 	const int64_t step_us = c->chart.step_ms * 1000;
 
 	if (!s->times || (s->times[i] >= s->begin && s->times[i] < s->end))
 		return s->step;
-	int64_t number = s->times[i] / step_us - (s->times[i] % step_us < 0) - c->first_step;
+	const int64_t number = s->times[i] / step_us - (s->times[i] % step_us < 0) - c->first_step;
+	if (number < 0 || number >= c->steps) /* any time at all */
+		return number < 0 ? 0 : c->steps - 1;
 	s->begin = (c->first_step + number) * step_us;
 	s->end = s->begin + step_us;
-	s->step = number <= 0 ? 0 : number >= c->steps ? c->steps - 1 : (size_t)number;
+	s->step = (size_t)number;
 	return s->step;
 }
 
-static void add(struct cube_cell *to, const struct source *s, idx_t i)
+static void add(struct cube_cell *to, const struct pass_rows *rows, uint32_t i)
 {
-	if (!s->octets_there || duckdb_validity_row_is_valid(s->octets_there, i))
-		to->octets += s->octets[i];
-	if (!s->packets_there || duckdb_validity_row_is_valid(s->packets_there, i))
-		to->packets += s->packets[i];
+	if (groups_have(&rows->octets, i))
+		to->octets += ((const uint64_t *)rows->octets.data)[i];
+	if (groups_have(&rows->packets, i))
+		to->packets += ((const uint64_t *)rows->packets.data)[i];
 	to->flows++;
-	to->denied += s->denied[i];
+	to->denied += ((const bool *)rows->denied.data)[i];
 }
 
-void cube_take(struct cube *c, const struct pass *p, duckdb_data_chunk chunk, uint32_t sums)
+void cube_take(struct cube *c, const struct pass *p, const struct pass_rows *rows)
 {
-	const idx_t rows = duckdb_data_chunk_get_size(chunk);
+	struct source s = source_of(c, rows);
 	const uint32_t *group = NULL;
 
 	for (unsigned i = 0; i < c->chart.ask.key_count; i++) {
@@ -142,16 +115,23 @@ void cube_take(struct cube *c, const struct pass *p, duckdb_data_chunk chunk, ui
 	}
 	if (c->state != CUBE_FIRST)
 		return;
-	struct source s = source_of(c, chunk, sums);
-	for (idx_t i = 0; i < rows; i++) {
+	for (uint32_t i = 0; i < rows->count; i++) {
 		const uint32_t value = group ? group[i] : FIRST_VALUES;
 
 		if (group && value >= FIRST_VALUES) {
 			c->state = CUBE_AGAIN;
 			return;
 		}
-		add(&c->cells[step_of(c, &s, i) * (FIRST_VALUES + 1) + value], &s, i);
+		add(&c->cells[step_of(c, &s, i) * (FIRST_VALUES + 1) + value], rows, i);
 	}
+}
+
+void cube_begin_anew(struct cube *c, bool first)
+{
+	if (first)
+		c->state = c->chart.ask.key_count <= 1 ? CUBE_FIRST : CUBE_AGAIN;
+	if (c->cells)
+		memset(c->cells, 0, c->cell_count * sizeof *c->cells);
 }
 
 /* Ranks. */
@@ -271,7 +251,7 @@ static bool prepare_again(struct cube *c, struct pass *p)
 			return false;
 	}
 	if (c->time >= 0)
-		p->needed[c->time] = true;
+		p->columns[c->time].needed = true;
 	return make_cells(c, cells);
 }
 
@@ -294,16 +274,15 @@ void cube_rank(struct cube *c, struct pass *p)
 		c->state = CUBE_FAILED;
 }
 
-void cube_take_again(struct cube *c, const struct pass *p, duckdb_data_chunk chunk, uint32_t sums)
+void cube_take_again(struct cube *c, const struct pass *p, const struct pass_rows *rows)
 {
-	struct source s = source_of(c, chunk, sums);
-	const idx_t rows = duckdb_data_chunk_get_size(chunk);
+	struct source s = source_of(c, rows);
 	const unsigned keys = c->chart.ask.key_count;
 	const uint32_t *ranks[CHART_KEYS];
 
 	for (unsigned k = 0; k < keys; k++)
 		ranks[k] = p->picks[c->pick[k]].rows;
-	for (idx_t i = 0; i < rows; i++) {
+	for (uint32_t i = 0; i < rows->count; i++) {
 		size_t at = step_of(c, &s, i);
 
 		for (unsigned k = 0; k < keys; k++) {
@@ -311,6 +290,6 @@ void cube_take_again(struct cube *c, const struct pass *p, duckdb_data_chunk chu
 
 			at = at * (c->count[k] + 1) + (rank < c->count[k] ? rank : c->count[k]);
 		}
-		add(&c->cells[at], &s, i);
+		add(&c->cells[at], rows, i);
 	}
 }

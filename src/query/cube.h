@@ -1,4 +1,4 @@
-/* cube.h: the sums of chart.h, out of the chunks of a pass. */
+/* cube.h: the sums of chart.h, out of the rows of a pass. */
 #pragma once
 
 #include "query/pass.h"
@@ -34,11 +34,14 @@ struct cube {
 MUST_CHECK enum status cube_new(struct cube **out, struct pass *pass, const struct chart *chart);
 void cube_free(struct cube *cube);
 
-/* A chunk, whose tallies have taken it (first reading). `sums`: the column of octets. */
-void cube_take(struct cube *cube, const struct pass *pass, duckdb_data_chunk chunk, uint32_t sums);
+/* Rows, which the tallies have taken (first reading). */
+void cube_take(struct cube *cube, const struct pass *pass, const struct pass_rows *rows);
+
+/* Forget what was taken in this reading. */
+void cube_begin_anew(struct cube *cube, bool first);
 
 /* After the first reading: rank the values. Names the columns that a second one needs. */
 void cube_rank(struct cube *cube, struct pass *pass);
 
 /* The second reading. */
-void cube_take_again(struct cube *cube, const struct pass *pass, duckdb_data_chunk chunk, uint32_t sums);
+void cube_take_again(struct cube *cube, const struct pass *pass, const struct pass_rows *rows);

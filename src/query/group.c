@@ -134,21 +134,15 @@ enum status groups_new(struct groups **out, duckdb_result *result, const struct 
 	return s;
 }
 
-static bool is_there(const uint64_t *validity, idx_t row)
-{
-	return !validity || (validity[row / 64] >> row % 64 & 1);
-}
-
 /* Texts as their numbers. False: no room for a new one. */
 static bool gather_texts(struct groups *g, uint32_t column, const struct groups_values *from, idx_t rows)
 {
 	const union parquet_text *data = from->data; /* as DuckDB's strings */
-	const uint64_t *validity = from->valid;
 	uint64_t *to = g->keys + g->columns[column].at;
 	bool good = true;
 
 	for (idx_t i = 0; i < rows; i++) {
-		if (!is_there(validity, i)) {
+		if (!groups_have(from, i)) {
 			to[i * g->words] = 0;
 			g->keys[i * g->words] |= UINT64_C(1) << column;
 			continue;
@@ -193,7 +187,7 @@ static void gather(struct groups *g, uint32_t column, const struct groups_values
 		break;
 	}
 	for (idx_t i = 0; validity && i < rows; i++)
-		if (!is_there(validity, i)) {
+		if (!groups_have(from, i)) {
 			to[i * words] = 0;
 			if (g->columns[column].width == 16)
 				to[i * words + 1] = 0;
@@ -327,17 +321,17 @@ static void add_rows(struct groups *g, const struct groups_rows *from, idx_t i, 
 		uint64_t *row = find_likely(g, g->keys + i * g->words, g->hashes[i], *likely++);
 		uint64_t *sums = row + g->words;
 
-		if (is_there(from->octets.valid, i)) {
+		if (groups_have(&from->octets, i)) {
 			row[0] |= HAS_OCTETS;
 			add(sums + OCTETS, octets[i]);
 		}
-		if (is_there(from->packets.valid, i)) {
+		if (groups_have(&from->packets, i)) {
 			row[0] |= HAS_PACKETS;
 			add(sums + PACKETS, packets[i]);
 		}
 		sums[FLOWS]++;
 		if (denied)
-			sums[DENIED] += is_there(from->denied.valid, i) && denied[i];
+			sums[DENIED] += groups_have(&from->denied, i) && denied[i];
 		if (to)
 			to[i] = (uint32_t)((size_t)(row - g->rows) / g->stride);
 	}
@@ -351,16 +345,16 @@ static void add_whole(struct groups *g, const struct groups_rows *from, idx_t ro
 	uint64_t *row = find(g, g->keys, g->hashes[0]), *sums = row + g->words;
 
 	for (idx_t i = 0; i < rows; i++) {
-		if (is_there(from->octets.valid, i)) {
+		if (groups_have(&from->octets, i)) {
 			row[0] |= HAS_OCTETS;
 			add(sums + OCTETS, octets[i]);
 		}
-		if (is_there(from->packets.valid, i)) {
+		if (groups_have(&from->packets, i)) {
 			row[0] |= HAS_PACKETS;
 			add(sums + PACKETS, packets[i]);
 		}
 		if (denied)
-			sums[DENIED] += is_there(from->denied.valid, i) && denied[i];
+			sums[DENIED] += groups_have(&from->denied, i) && denied[i];
 	}
 	sums[FLOWS] += rows;
 	if (to)
@@ -532,7 +526,7 @@ enum status groups_pick(struct groups **out, const struct groups *from, const ui
 	return OK;
 }
 
-void groups_seek(struct groups *g, const struct groups_rows *from, uint32_t *to)
+void groups_find(struct groups *g, const struct groups_rows *from, uint32_t *to)
 {
 	(void)gather_all(g, from);
 	for (idx_t i = 0; i < from->count; i++) {

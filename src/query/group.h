@@ -42,21 +42,25 @@ MUST_CHECK enum status groups_collect(struct groups **out, duckdb_result *result
 				      struct error *err);
 void groups_free(struct groups *groups);
 
-/* The same, chunk by chunk; keys may be texts here. groups_new: ERR_UNSUPPORTED, ERR_MEMORY; without `result`
- * the shape's types count. groups_take: `rows`, where it is not NULL, becomes the group of each record;
- * ERR_LIMIT, ERR_MEMORY: nothing of the chunk is in the sums. */
+/* The same, some rows at a time; keys may be texts here. Without `result` the shape's types count.
+ * ERR_UNSUPPORTED, ERR_MEMORY. */
 MUST_CHECK enum status groups_new(struct groups **out, duckdb_result *result,
 				  const struct groups_shape *shape);
-MUST_CHECK enum status groups_take(struct groups *groups, duckdb_data_chunk chunk, uint32_t *rows);
 
-/* Rows that are no chunk, at most GROUPS_STEP: values as DuckDB's vectors have them, a bit a row where they
- * are valid (NULL: all). Without `denied` nobody asks. As groups_take. */
+/* GROUPS_STEP rows at most: values as DuckDB's vectors have them, a bit a row where they are valid (NULL:
+ * all). Without `denied` nobody asks. `rows`, where it is not NULL, becomes the group of each. ERR_LIMIT,
+ * ERR_MEMORY: nothing of them is in the sums. */
 enum { GROUPS_STEP = 2048 };
 
 struct groups_values {
 	const void *data;
 	const uint64_t *valid;
 };
+
+static inline bool groups_have(const struct groups_values *values, size_t row)
+{
+	return !values->valid || (values->valid[row / 64] >> row % 64 & 1);
+}
 
 struct groups_rows {
 	uint32_t count;
@@ -78,7 +82,7 @@ struct cell groups_key(const struct groups *groups, uint32_t group, uint32_t key
  * number of each record's group, UINT32_MAX where it is in none. ERR_MEMORY. */
 MUST_CHECK enum status groups_pick(struct groups **out, const struct groups *from, const uint32_t *which,
 				   uint32_t count);
-void groups_find(struct groups *groups, duckdb_data_chunk chunk, uint32_t *rows);
+void groups_find(struct groups *groups, const struct groups_rows *from, uint32_t *rows);
 
 /* Make a table function of this name: the columns of the keys as they were called, then octets and packets
  * (HUGEINT, NULL where no row had any), flows and, where the shape has it, denied (BIGINT). The groups are

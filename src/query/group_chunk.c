@@ -12,33 +12,6 @@ static struct groups_values values_of(duckdb_data_chunk chunk, uint32_t column)
 	return (struct groups_values){duckdb_vector_get_data(vector), duckdb_vector_get_validity(vector)};
 }
 
-static void keys_of(const struct groups *g, duckdb_data_chunk chunk, struct groups_rows *out)
-{
-	out->count = (uint32_t)duckdb_data_chunk_get_size(chunk);
-	for (uint32_t i = 0; i < g->column_count; i++)
-		out->keys[i] = values_of(chunk, g->columns[i].column);
-}
-
-enum status groups_take(struct groups *g, duckdb_data_chunk chunk, uint32_t *to)
-{
-	struct groups_rows rows;
-
-	keys_of(g, chunk, &rows);
-	rows.octets = values_of(chunk, g->sums_at);
-	rows.packets = values_of(chunk, g->sums_at + 1);
-	if (g->sums > DENIED)
-		rows.denied = values_of(chunk, g->sums_at + 2);
-	return groups_add(g, &rows, to);
-}
-
-void groups_find(struct groups *g, duckdb_data_chunk chunk, uint32_t *to)
-{
-	struct groups_rows rows;
-
-	keys_of(g, chunk, &rows);
-	groups_seek(g, &rows, to);
-}
-
 /* Every column but the last two is a key of fixed width. */
 static enum status shape_of(struct groups **out, duckdb_result *result)
 {
@@ -58,7 +31,14 @@ static enum status shape_of(struct groups **out, duckdb_result *result)
 
 static enum status take_chunk(void *arg, duckdb_data_chunk chunk)
 {
-	return groups_take(arg, chunk, NULL);
+	struct groups *g = arg;
+	struct groups_rows rows = {.count = (uint32_t)duckdb_data_chunk_get_size(chunk),
+				   .octets = values_of(chunk, g->sums_at),
+				   .packets = values_of(chunk, g->sums_at + 1)};
+
+	for (uint32_t i = 0; i < g->column_count; i++)
+		rows.keys[i] = values_of(chunk, g->columns[i].column);
+	return groups_add(g, &rows, NULL);
 }
 
 enum status groups_collect(struct groups **out, duckdb_result *result, const atomic_bool *stop,

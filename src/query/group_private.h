@@ -39,6 +39,3 @@ static inline const uint64_t *groups_row(const struct groups *g, uint32_t group)
 {
 	return g->rows + (size_t)group * g->stride;
 }
-
-/* groups_find, of rows that are no chunk. */
-void groups_seek(struct groups *groups, const struct groups_rows *from, uint32_t *rows);

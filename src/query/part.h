@@ -38,3 +38,7 @@ int64_t part_number(const struct part *p, const char *name, int64_t usual, int64
 const char *part_format(uint8_t format);
 MUST_CHECK enum status part_rows(const struct part *p, duckdb_result *result,
 				 const struct ask_column *columns, uint32_t count);
+
+/* What stands around the rows. */
+void part_rows_begin(const struct part *p, const struct ask_column *columns, uint32_t count);
+void part_rows_end(const struct part *p, uint64_t rows);

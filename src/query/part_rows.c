@@ -4,6 +4,7 @@
 
 #include "ie/value.h"
 #include "query/part.h"
+#include "query/plain.h"
 #include "query/rules.h"
 
 enum { LIST_MOST = 2000, LIST_DEEP = 1000000000 };
@@ -39,27 +40,47 @@ static void over_records(const struct part *p, const struct sql *body, struct sq
 	out->failed |= body->failed;
 }
 
+/* By a statement: what the columns alone do not answer. */
+static enum status put_found(struct part *p, const struct sql *body, const struct ask_column *columns,
+			     uint32_t count, uint64_t *rows)
+{
+	duckdb_result result;
+	struct sql sql;
+	enum status s;
+
+	sql_init(&sql);
+	over_records(p, body, &sql);
+	s = sql.failed ? error_set(p->err, ERR_MEMORY, "no memory")
+		       : engine_select(&p->reply->engine, sql.text, &result, p->err);
+	sql_fini(&sql);
+	return s == OK ? reply_put_rows(p->reply, &result, columns, count, rows, p->err) : s;
+}
+
 static enum status put_list(struct part *p)
 {
 	struct reply *r = p->reply;
+	struct result_sink sink = {.type = &show_rows, .out = r->out};
 	struct ask_column columns[ASK_COLUMNS_MAX];
-	struct sql body, sql;
-	duckdb_result result;
 	uint32_t count = 0;
-	enum status s = ERR_MEMORY;
+	struct sql body;
+	enum status s;
 
 	p->ask.edged = pass_edge_at(r->pass, p->at, &p->ask.edge);
 	sql_init(&body);
-	sql_init(&sql);
-	if (ask_sql(&p->ask, r->schema, &body, columns, &count) == OK)
-		over_records(p, &body, &sql);
-	else
-		sql.failed = true;
-	s = sql.failed ? error_set(p->err, ERR_MEMORY, "no memory")
-		       : engine_select(&r->engine, sql.text, &result, p->err);
+	s = ask_sql(&p->ask, r->schema, &body, columns, &count);
+	if (s != OK) {
+		sql_fini(&body);
+		return error_set(p->err, s, "no memory");
+	}
+	part_rows_begin(p, columns, count);
+	text_flush(&r->text);
+	s = r->pass->by_database ? ERR_UNSUPPORTED
+				 : plain_answer(r->store, &p->ask, r->pass->records, &sink, p->err);
+	if (s == ERR_UNSUPPORTED || s == ERR_LIMIT)
+		s = put_found(p, &body, columns, count, &sink.rows);
+	part_rows_end(p, sink.rows);
 	sql_fini(&body);
-	sql_fini(&sql);
-	return s == OK ? part_rows(p, &result, columns, count) : s;
+	return s;
 }
 
 /* Every column of the result, under its own name. Lets go of the result. */
@@ -76,7 +97,7 @@ static enum status put_whole(struct part *p, duckdb_result *result)
 		value_print_string(&r->text, span_of(name ? name : "", strlen(name ? name : "")));
 	}
 	text_char(&r->text, ']');
-	const enum status s = reply_rows(r, "rows", result, NULL, 0, NULL, p->err);
+	const enum status s = reply_rows(r, "rows", result, NULL, 0, p->err);
 
 	text_char(&r->text, '}');
 	return s;
@@ -127,7 +148,7 @@ static enum status put_counters(struct part *p)
 	reply_name(r, "columns", true);
 	text_string(&r->text,
 		    "[\"exporter\",\"port\",\"transport\",\"session\",\"domain\",\"counter\",\"count\"]");
-	s = reply_rows(r, "rows", &result, NULL, 0, NULL, p->err);
+	s = reply_rows(r, "rows", &result, NULL, 0, p->err);
 	text_char(&r->text, '}');
 	return s;
 }

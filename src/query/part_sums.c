@@ -35,18 +35,32 @@ static void put_columns(struct reply *r, const struct ask_column *columns, uint3
 	text_char(&r->text, ']');
 }
 
-enum status part_rows(const struct part *p, duckdb_result *result, const struct ask_column *columns,
-		      uint32_t count)
+void part_rows_begin(const struct part *p, const struct ask_column *columns, uint32_t count)
 {
 	struct reply *r = p->reply;
-	uint64_t rows = 0;
 
 	reply_name(r, "limit", true);
 	text_signed(&r->text, p->ask.limit);
 	put_columns(r, columns, count);
-	const enum status s = reply_rows(r, "rows", result, columns, count, &rows, p->err);
-	reply_number(r, "count", (int64_t)rows);
-	text_char(&r->text, '}');
+	reply_name(r, "rows", false);
+	text_char(&r->text, '[');
+}
+
+void part_rows_end(const struct part *p, uint64_t rows)
+{
+	text_char(&p->reply->text, ']');
+	reply_number(p->reply, "count", (int64_t)rows);
+	text_char(&p->reply->text, '}');
+}
+
+enum status part_rows(const struct part *p, duckdb_result *result, const struct ask_column *columns,
+		      uint32_t count)
+{
+	uint64_t rows = 0;
+
+	part_rows_begin(p, columns, count);
+	const enum status s = reply_put_rows(p->reply, result, columns, count, &rows, p->err);
+	part_rows_end(p, rows);
 	return s;
 }
 
@@ -172,7 +186,7 @@ static enum status put_key_duck(const struct part *p, unsigned i)
 	reply_name(r, "name", true);
 	value_print_string(&r->text, span_of(columns[0].name, strlen(columns[0].name)));
 	reply_string(r, "format", part_format(columns[0].format));
-	s = reply_rows(r, "values", &result, columns, 5, NULL, p->err);
+	s = reply_rows(r, "values", &result, columns, 5, p->err);
 	text_char(&r->text, '}');
 	return s;
 }
@@ -185,7 +199,7 @@ static enum status put_cells_duck(const struct part *p)
 	uint32_t count;
 	const enum status s = chart_cells(&r->engine, r->store, &p->chart, columns, &count, &result, p->err);
 
-	return s == OK ? reply_rows(r, "cells", &result, columns, count, NULL, p->err) : s;
+	return s == OK ? reply_rows(r, "cells", &result, columns, count, p->err) : s;
 }
 
 static enum status put_cube(struct part *p)

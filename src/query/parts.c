@@ -33,19 +33,27 @@ void reply_string(struct reply *r, const char *name, const char *text)
 	value_print_string(&r->text, span_of(text, strlen(text)));
 }
 
-enum status reply_rows(struct reply *r, const char *name, duckdb_result *result,
-		       const struct ask_column *asked, uint32_t count, uint64_t *rows, struct error *err)
+enum status reply_put_rows(struct reply *r, duckdb_result *result, const struct ask_column *asked,
+			   uint32_t count, uint64_t *rows, struct error *err)
 {
 	struct result_sink sink = {.type = &show_rows, .out = r->out};
 
-	reply_name(r, name, false);
-	text_char(&r->text, '[');
 	text_flush(&r->text);
 	const enum status s = result_show(&sink, result, asked, count, err);
-	text_char(&r->text, ']');
-	if (rows)
-		*rows = sink.rows;
+	*rows = sink.rows;
 	duckdb_destroy_result(result);
+	return s;
+}
+
+enum status reply_rows(struct reply *r, const char *name, duckdb_result *result,
+		       const struct ask_column *asked, uint32_t count, struct error *err)
+{
+	uint64_t rows;
+
+	reply_name(r, name, false);
+	text_char(&r->text, '[');
+	const enum status s = reply_put_rows(r, result, asked, count, &rows, err);
+	text_char(&r->text, ']');
 	return s;
 }
 
@@ -72,7 +80,7 @@ enum status reply_select(struct reply *r, const char *name, const struct sql *sq
 	duckdb_result result;
 	const enum status s = reply_run(r, sql, records, &result, err);
 
-	return s == OK ? reply_rows(r, name, &result, NULL, 0, NULL, err) : s;
+	return s == OK ? reply_rows(r, name, &result, NULL, 0, err) : s;
 }
 
 /* Words of parts. */
@@ -199,8 +207,10 @@ enum status reply_sum(struct reply *r, struct error *err)
 	const struct ask window = {.filter = r->scope.filter,
 				   .from_ms = open_before ? 0 : r->scope.from_ms,
 				   .to_ms = open_behind ? 0 : r->scope.to_ms};
-	enum status s = pass_new(&r->pass, &r->engine, r->store, &window, err);
+	enum status s = pass_new(&r->pass, &r->engine, r->store, &window, c->records + c->tail_records, err);
 
+	if (s == OK)
+		r->pass->by_database = r->by_database;
 	for (unsigned i = 0; s == OK && i < r->part_count; i++) {
 		r->parts[i].err = err;
 		if (r->parts[i].type->want)

@@ -26,6 +26,7 @@ struct reply {
 	struct part *parts;
 	unsigned part_count;
 	struct pass *pass;
+	bool by_database;      /* sums too: for tests */
 	uint64_t left_out;     /* records before the window that were asked for too */
 	int64_t asked_from_ms; /* where the window would have begun */
 	FILE *out;
@@ -57,10 +58,13 @@ void reply_name(struct reply *r, const char *name, bool first); /* ,"name": */
 void reply_number(struct reply *r, const char *name, int64_t n);
 void reply_string(struct reply *r, const char *name, const char *text);
 
-/* Rows of a result as "name":[[…],…]; the result is destroyed. `asked` NULL: as they come. */
+/* Rows of a result as […],…; the result is destroyed. `asked` NULL: as they come. */
+MUST_CHECK enum status reply_put_rows(struct reply *r, duckdb_result *result, const struct ask_column *asked,
+				      uint32_t count, uint64_t *rows, struct error *err);
+
+/* The same as "name":[[…],…] */
 MUST_CHECK enum status reply_rows(struct reply *r, const char *name, duckdb_result *result,
-				  const struct ask_column *asked, uint32_t count, uint64_t *rows,
-				  struct error *err);
+				  const struct ask_column *asked, uint32_t count, struct error *err);
 
 /* One statement of ours, and it to reply_rows. `records`: it reads "flows", and names their columns in
  * quotes. */

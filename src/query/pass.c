@@ -11,7 +11,7 @@
 enum { TALLIES_OCTETS = 768 << 20 }; /* all of them together */
 
 enum status pass_new(struct pass **out, struct engine *engine, const struct store *store,
-		     const struct ask *window, struct error *err)
+		     const struct ask *window, uint64_t records, struct error *err)
 {
 	struct pass *p = calloc(1, sizeof *p);
 
@@ -22,6 +22,7 @@ enum status pass_new(struct pass **out, struct engine *engine, const struct stor
 	p->store = store;
 	p->schema = store_columns(store);
 	p->window = *window;
+	p->records = records;
 	return OK;
 }
 
@@ -42,43 +43,70 @@ void pass_free(struct pass *p)
 	}
 	for (unsigned i = 0; i < p->edge_count; i++)
 		free(p->edges[i].heap);
-	for (unsigned i = 0; i < p->column_count; i++)
-		free(p->columns[i]);
+	for (unsigned i = 0; i < p->column_count; i++) {
+		free(p->columns[i].sql);
+		free(p->columns[i].plain);
+	}
 	free(p);
 }
 
 /* What is wanted. */
 
-int pass_column(struct pass *p, const char *sql)
+/* The texts are borrowed. */
+static int add_column(struct pass *p, const struct sql *sql, const struct sql *plain, duckdb_type type)
 {
-	for (unsigned i = 0; i < p->column_count; i++)
-		if (strcmp(p->columns[i], sql) == 0)
-			return (int)i;
-	if (p->column_count == PASS_COLUMNS || !(p->columns[p->column_count] = strdup(sql)))
+	struct pass_column *c = &p->columns[p->column_count];
+
+	if (sql->failed || plain->failed)
 		return -1;
-	p->needed[p->column_count] = true;
-	return (int)p->column_count++;
+	for (unsigned i = 0; i < p->column_count; i++)
+		if (strcmp(p->columns[i].plain, plain->text) == 0 && p->columns[i].type == type)
+			return (int)i;
+	if (p->column_count == PASS_COLUMNS)
+		return -1;
+	*c = (struct pass_column){
+		.sql = strdup(sql->text), .plain = strdup(plain->text), .type = type, .needed = true};
+	p->column_count++;
+	return c->sql && c->plain ? (int)p->column_count - 1 : -1;
+}
+
+int pass_column(struct pass *p, const char *text, duckdb_type type)
+{
+	struct sql sql, plain;
+	int column;
+
+	sql_init(&sql);
+	sql_init(&plain);
+	word_sql(&sql, text, p->schema);
+	word_sql(&plain, text, NULL);
+	column = add_column(p, &sql, &plain, type);
+	sql_fini(&sql);
+	sql_fini(&plain);
+	return column;
+}
+
+/* Half of a key. False: no room, no memory. */
+static bool half_column(struct pass *p, const struct ask_key *k, unsigned half, int *out)
+{
+	struct sql sql, plain;
+
+	sql_init(&sql);
+	sql_init(&plain);
+	ask_key_sql(&sql, k, half, p->schema);
+	ask_key_sql(&plain, k, half, NULL);
+	const bool none = !sql.failed && strncmp(sql.text, "CAST(NULL AS ", 13) == 0;
+	*out = none ? -1 : add_column(p, &sql, &plain, DUCKDB_TYPE_INVALID);
+	sql_fini(&sql);
+	sql_fini(&plain);
+	return none || *out >= 0;
 }
 
 static bool key_columns(struct pass *p, const struct ask_key *k, int out[2])
 {
 	const bool pair = ask_key_format(k) == CELL_ADDRESS;
-	bool good = true;
 
-	out[0] = out[1] = -1;
-	for (unsigned half = 0; good && half < (pair ? 2 : 1); half++) {
-		struct sql sql;
-
-		sql_init(&sql);
-		ask_key_sql(&sql, k, half, p->schema);
-		good = !sql.failed;
-		if (good && strncmp(sql.text, "CAST(NULL AS ", 13) != 0) {
-			out[half] = pass_column(p, sql.text);
-			good = out[half] >= 0;
-		}
-		sql_fini(&sql);
-	}
-	return good;
+	out[1] = -1;
+	return half_column(p, k, 0, &out[0]) && (!pair || half_column(p, k, 1, &out[1]));
 }
 
 int pass_tally(struct pass *p, const struct ask_key *keys, uint32_t count, bool rows)
@@ -95,8 +123,7 @@ int pass_tally(struct pass *p, const struct ask_key *keys, uint32_t count, bool 
 	while (at < p->tally_count && (p->tallies[at].key_count != count ||
 				       memcmp(p->tallies[at].columns, t->columns, sizeof t->columns) != 0))
 		at++;
-	if (rows && !p->tallies[at].rows &&
-	    !(p->tallies[at].rows = malloc(duckdb_vector_size() * sizeof *t->rows)))
+	if (rows && !p->tallies[at].rows && !(p->tallies[at].rows = malloc(GROUPS_STEP * sizeof *t->rows)))
 		return -1;
 	p->tally_count += at == p->tally_count;
 	return (int)at;
@@ -113,18 +140,12 @@ int pass_edge(struct pass *p, enum ask_order order, bool upwards, int64_t most)
 {
 	struct edge *e = &p->edges[p->edge_count];
 	const bool number = order == ORDER_OCTETS || order == ORDER_PACKETS;
-	struct sql sql;
 
 	if (p->edge_count == PASS_EDGES || most <= 0 || most > PASS_EDGE_MOST)
 		return -1;
-	*e = (struct edge){.upwards = upwards, .most = (uint32_t)most, .column = -1};
-	sql_init(&sql);
-	sql_put(&sql, number ? "least(" : "");
-	word_sql(&sql, ask_order_sql(order), p->schema);
-	sql_put(&sql, number ? ", 9223372036854775807)::BIGINT" : "");
-	if (!sql.failed)
-		e->column = pass_column(p, sql.text);
-	sql_fini(&sql);
+	*e = (struct edge){.number = number, .upwards = upwards, .most = (uint32_t)most};
+	e->column =
+		pass_column(p, ask_order_sql(order), number ? DUCKDB_TYPE_UBIGINT : DUCKDB_TYPE_TIMESTAMP);
 	e->heap = e->column >= 0 ? malloc((size_t)most * sizeof *e->heap) : NULL;
 	return e->heap ? (int)p->edge_count++ : -1;
 }
@@ -168,16 +189,16 @@ static void edge_put(struct edge *e, int64_t value)
 	e->heap[at] = value;
 }
 
-static void edge_take(struct edge *e, duckdb_data_chunk chunk)
+static void edge_take(struct edge *e, const struct pass_rows *rows)
 {
-	duckdb_vector vector = duckdb_data_chunk_get_vector(chunk, (idx_t)e->column);
-	const int64_t *values = duckdb_vector_get_data(vector);
-	uint64_t *validity = duckdb_vector_get_validity(vector);
-	const idx_t rows = duckdb_data_chunk_get_size(chunk);
+	const struct groups_values *v = &rows->columns[e->column];
 
-	for (idx_t i = 0; i < rows; i++)
-		if (!validity || duckdb_validity_row_is_valid(validity, i))
-			edge_put(e, values[i]);
+	for (uint32_t i = 0; i < rows->count; i++) {
+		const uint64_t value = ((const uint64_t *)v->data)[i];
+
+		if (groups_have(v, i))
+			edge_put(e, e->number && value > INT64_MAX ? INT64_MAX : (int64_t)value);
+	}
 }
 
 int pass_pick(struct pass *p, int tally, enum ask_order order, const uint32_t *ranked, uint32_t count)
@@ -191,7 +212,7 @@ int pass_pick(struct pass *p, int tally, enum ask_order order, const uint32_t *r
 	if (at == p->pick_count) {
 		*k = (struct pick){.tally = tally, .order = (uint8_t)order};
 		p->pick_count++;
-		k->rows = malloc(duckdb_vector_size() * sizeof *k->rows);
+		k->rows = malloc(GROUPS_STEP * sizeof *k->rows);
 	}
 	if (!k->rows)
 		return -1;
@@ -203,13 +224,113 @@ int pass_pick(struct pass *p, int tally, enum ask_order order, const uint32_t *r
 	}
 	for (unsigned half = 0; half < 2; half++)
 		if (t->columns[0][half] >= 0)
-			p->needed[t->columns[0][half]] = true;
+			p->columns[t->columns[0][half]].needed = true;
 	return (int)at;
 }
 
-/* Reading. */
+/* What is done with rows. */
 
-/* Columns that are not needed keep their places. */
+void pass_open(struct pass *p, const duckdb_type types[PASS_COLUMNS])
+{
+	for (unsigned k = 0; k < p->tally_count; k++) {
+		struct tally *t = &p->tallies[k];
+		struct groups_shape shape = {.denied = true, .octets_most = TALLIES_OCTETS / p->tally_count};
+
+		for (uint32_t i = 0; i < t->key_count; i++)
+			for (unsigned half = 0; half < 2; half++)
+				if (t->columns[i][half] >= 0) {
+					shape.keys[shape.key_count].type = types[t->columns[i][half]];
+					snprintf(shape.keys[shape.key_count++].name, GROUPS_NAME_MAX, "%c%u",
+						 half ? 'w' : 'k', i);
+				}
+		t->status = groups_new(&t->groups, NULL, &shape);
+	}
+}
+
+static void keys_of(const struct tally *t, const struct pass_rows *from, struct groups_rows *out)
+{
+	uint32_t n = 0;
+
+	out->count = from->count;
+	for (uint32_t i = 0; i < t->key_count; i++)
+		for (unsigned half = 0; half < 2; half++)
+			if (t->columns[i][half] >= 0)
+				out->keys[n++] = from->columns[t->columns[i][half]];
+}
+
+static void tally_take(struct tally *t, const struct pass_rows *from)
+{
+	struct groups_rows rows = {.octets = from->octets, .packets = from->packets, .denied = from->denied};
+
+	if (t->status != OK)
+		return;
+	keys_of(t, from, &rows);
+	t->status = groups_add(t->groups, &rows, t->rows);
+	if (t->status != OK) {
+		groups_free(t->groups);
+		t->groups = NULL;
+	}
+}
+
+static void add_wide(uint64_t to[2], const struct groups_values *v, uint32_t rows)
+{
+	const uint64_t *values = v->data;
+
+	for (uint32_t i = 0; i < rows; i++)
+		if (groups_have(v, i)) {
+			to[0] += values[i];
+			to[1] += to[0] < values[i];
+		}
+}
+
+static void add_totals(struct groups_sums *t, const struct pass_rows *rows)
+{
+	add_wide(t->octets, &rows->octets, rows->count);
+	add_wide(t->packets, &rows->packets, rows->count);
+	for (uint32_t i = 0; i < rows->count; i++)
+		t->denied += ((const bool *)rows->denied.data)[i];
+	t->flows += rows->count;
+}
+
+static void take(struct pass *p, const struct pass_rows *rows)
+{
+	add_totals(&p->totals, rows);
+	for (unsigned i = 0; i < p->tally_count; i++)
+		tally_take(&p->tallies[i], rows);
+	for (unsigned i = 0; i < p->cube_count; i++)
+		cube_take(p->cubes[i], p, rows);
+	for (unsigned i = 0; i < p->edge_count; i++)
+		edge_take(&p->edges[i], rows);
+}
+
+static void take_again(struct pass *p, const struct pass_rows *from)
+{
+	for (unsigned i = 0; i < p->pick_count; i++) {
+		struct groups_rows rows;
+
+		if (!p->picks[i].groups)
+			continue;
+		keys_of(&p->tallies[p->picks[i].tally], from, &rows);
+		groups_find(p->picks[i].groups, &rows, p->picks[i].rows);
+	}
+	for (unsigned i = 0; i < p->cube_count; i++)
+		if (p->cubes[i]->state == CUBE_AGAIN)
+			cube_take_again(p->cubes[i], p, from);
+}
+
+/* Reading by a statement. */
+
+static void put_column(struct sql *sql, const struct pass_column *c)
+{
+	if (!c->needed)
+		sql_put(sql, "NULL::TINYINT"); /* it keeps its place */
+	else if (c->type == DUCKDB_TYPE_INVALID)
+		sql_put(sql, c->sql);
+	else
+		sql_format(sql, "CAST(%s AS %s)", c->sql,
+			   c->type == DUCKDB_TYPE_UBIGINT ? "UBIGINT" : "TIMESTAMP");
+}
+
 static enum status open_records(struct pass *p, duckdb_result *out, struct error *err)
 {
 	struct sql body, sql;
@@ -219,7 +340,7 @@ static enum status open_records(struct pass *p, duckdb_result *out, struct error
 	sql_init(&sql);
 	sql_put(&body, "SELECT ");
 	for (unsigned i = 0; i < p->column_count; i++) {
-		sql_put(&body, p->needed[i] ? p->columns[i] : "NULL::TINYINT");
+		put_column(&body, &p->columns[i]);
 		sql_format(&body, " AS c%u, ", i);
 	}
 	word_sql(&body, "{octetDeltaCount}, {packetDeltaCount}, {denied} FROM flows", p->schema);
@@ -235,89 +356,78 @@ static enum status open_records(struct pass *p, duckdb_result *out, struct error
 	return s;
 }
 
-static void open_tally(struct pass *p, struct tally *t, duckdb_result *result)
-{
-	struct groups_shape shape = {
-		.sums = p->column_count, .denied = true, .octets_most = TALLIES_OCTETS / p->tally_count};
+struct statement {
+	struct pass *pass;
+	pass_take *take;
+};
 
-	for (uint32_t i = 0; i < t->key_count; i++)
-		for (unsigned half = 0; half < 2; half++)
-			if (t->columns[i][half] >= 0) {
-				shape.keys[shape.key_count].column = (uint32_t)t->columns[i][half];
-				snprintf(shape.keys[shape.key_count++].name, GROUPS_NAME_MAX, "%c%u",
-					 half ? 'w' : 'k', i);
-			}
-	t->status = groups_new(&t->groups, result, &shape);
+static struct groups_values values_of(duckdb_data_chunk chunk, idx_t column)
+{
+	duckdb_vector vector = duckdb_data_chunk_get_vector(chunk, column);
+
+	return (struct groups_values){duckdb_vector_get_data(vector), duckdb_vector_get_validity(vector)};
 }
 
-static void add_totals(struct pass *p, duckdb_data_chunk chunk)
+static enum status take_chunk(void *arg, duckdb_data_chunk chunk)
 {
-	const idx_t rows = duckdb_data_chunk_get_size(chunk);
-	struct groups_sums *t = &p->totals;
+	const struct statement *s = arg;
+	const unsigned columns = s->pass->column_count;
+	struct pass_rows rows = {.count = (uint32_t)duckdb_data_chunk_get_size(chunk),
+				 .octets = values_of(chunk, columns),
+				 .packets = values_of(chunk, columns + 1),
+				 .denied = values_of(chunk, columns + 2)};
 
-	for (unsigned which = 0; which < 2; which++) {
-		duckdb_vector vector = duckdb_data_chunk_get_vector(chunk, p->column_count + which);
-		const uint64_t *values = duckdb_vector_get_data(vector);
-		uint64_t *validity = duckdb_vector_get_validity(vector);
-		uint64_t *to = which ? t->packets : t->octets;
-
-		for (idx_t i = 0; i < rows; i++)
-			if (!validity || duckdb_validity_row_is_valid(validity, i)) {
-				to[0] += values[i];
-				to[1] += to[0] < values[i];
-			}
-	}
-	const bool *denied = duckdb_vector_get_data(duckdb_data_chunk_get_vector(chunk, p->column_count + 2));
-	for (idx_t i = 0; i < rows; i++)
-		t->denied += denied[i];
-	t->flows += rows;
-}
-
-static enum status take(void *arg, duckdb_data_chunk chunk)
-{
-	struct pass *p = arg;
-
-	add_totals(p, chunk);
-	for (unsigned i = 0; i < p->tally_count; i++) {
-		struct tally *t = &p->tallies[i];
-
-		if (t->status == OK && (t->status = groups_take(t->groups, chunk, t->rows)) != OK) {
-			groups_free(t->groups);
-			t->groups = NULL;
-		}
-	}
-	for (unsigned i = 0; i < p->cube_count; i++)
-		cube_take(p->cubes[i], p, chunk, p->column_count);
-	for (unsigned i = 0; i < p->edge_count; i++)
-		edge_take(&p->edges[i], chunk);
+	for (unsigned i = 0; i < columns; i++)
+		rows.columns[i] = values_of(chunk, i);
+	s->take(s->pass, &rows);
 	return OK;
 }
 
-static enum status take_again(void *arg, duckdb_data_chunk chunk)
+static enum status read_statement(struct pass *p, pass_take *to, bool first, struct error *err)
 {
-	struct pass *p = arg;
-
-	for (unsigned i = 0; i < p->pick_count; i++)
-		if (p->picks[i].groups)
-			groups_find(p->picks[i].groups, chunk, p->picks[i].rows);
-	for (unsigned i = 0; i < p->cube_count; i++)
-		if (p->cubes[i]->state == CUBE_AGAIN)
-			cube_take_again(p->cubes[i], p, chunk, p->column_count);
-	return OK;
-}
-
-static enum status read_all(struct pass *p, bool first, struct error *err)
-{
+	duckdb_type types[PASS_COLUMNS];
 	duckdb_result result;
 	enum status s = open_records(p, &result, err);
 
 	if (s != OK)
 		return s;
-	for (unsigned i = 0; first && i < p->tally_count; i++)
-		open_tally(p, &p->tallies[i], &result);
-	s = conveyor_run(&result, first ? take : take_again, p, NULL, err);
+	for (unsigned i = 0; i < p->column_count; i++)
+		types[i] = duckdb_column_type(&result, i);
+	if (first)
+		pass_open(p, types);
+	s = conveyor_run(&result, take_chunk, &(struct statement){p, to}, NULL, err);
 	duckdb_destroy_result(&result);
 	return s;
+}
+
+/* Either. */
+
+static void begin_anew(struct pass *p, bool first)
+{
+	for (unsigned i = 0; i < p->cube_count; i++)
+		if (first || p->cubes[i]->state == CUBE_AGAIN)
+			cube_begin_anew(p->cubes[i], first);
+	if (!first)
+		return;
+	p->totals = (struct groups_sums){0};
+	for (unsigned i = 0; i < p->tally_count; i++) {
+		groups_free(p->tallies[i].groups);
+		p->tallies[i].groups = NULL;
+	}
+	for (unsigned i = 0; i < p->edge_count; i++)
+		p->edges[i].count = 0;
+}
+
+static enum status read_all(struct pass *p, bool first, struct error *err)
+{
+	pass_take *to = first ? take : take_again;
+	enum status s = p->by_database ? ERR_UNSUPPORTED : pass_scan(p, to, first, err);
+
+	if (s != ERR_UNSUPPORTED)
+		return s;
+	p->by_database = true;
+	begin_anew(p, first);
+	return read_statement(p, to, first, err);
 }
 
 enum status pass_run(struct pass *p, struct error *err)
@@ -325,7 +435,8 @@ enum status pass_run(struct pass *p, struct error *err)
 	enum status s = read_all(p, true, err);
 	bool again = false;
 
-	memset(p->needed, 0, sizeof p->needed);
+	for (unsigned i = 0; i < p->column_count; i++)
+		p->columns[i].needed = false;
 	for (unsigned i = 0; s == OK && i < p->cube_count; i++) {
 		cube_rank(p->cubes[i], p);
 		again |= p->cubes[i]->state == CUBE_AGAIN;

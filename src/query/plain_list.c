@@ -292,7 +292,7 @@ enum status plain_list(struct plain *p, struct error *err)
 	struct best *all[SCAN_THREADS_MAX] = {NULL};
 	struct scan_taker takers[SCAN_THREADS_MAX];
 	const uint32_t count = scan_threads(&p->scan), most = most_of(p->ask);
-	enum status s = most == 0 || p->ask->edged ? ERR_UNSUPPORTED : OK;
+	enum status s = most == 0 ? ERR_UNSUPPORTED : OK;
 
 	for (uint32_t i = 0; s == OK && i < count; i++) {
 		s = best_new(&all[i], p, most);

@@ -5,11 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "query/group.h"
+#include "query/gather.h"
 
 enum {
 	USUAL_TOP = 20,
-	VALUES = GROUPS_KEYS_MAX + 2,
 	OCTETS_ALL = 1 << 30, /* of memory for the groups of all threads, and half of it for their sum */
 };
 
@@ -18,9 +17,7 @@ struct sums {
 	struct plain_keys keys;
 	struct expression *octets, *packets; /* NULL: no record has any */
 	struct groups *groups;
-	uint16_t picks[GROUPS_STEP]; /* rows of a step that passed */
-	uint64_t valid[VALUES][GROUPS_STEP / 64];
-	uint64_t data[VALUES][2 * GROUPS_STEP]; /* 16 octets a value at most */
+	struct gather *gather; /* octets, packets, then the keys */
 };
 
 static void sums_free(struct sums *s)
@@ -31,6 +28,7 @@ static void sums_free(struct sums *s)
 	expression_free(s->octets);
 	expression_free(s->packets);
 	groups_free(s->groups);
+	gather_free(s->gather);
 	free(s);
 }
 
@@ -58,97 +56,17 @@ static enum status sums_new(struct sums **out, struct plain *p, uint32_t threads
 	shape.key_count = s->keys.count;
 	for (uint32_t i = 0; i < s->keys.count; i++)
 		shape.keys[i].type = plain_type(expression_type(s->keys.all[i]));
-	return groups_new(&s->groups, NULL, &shape);
-}
-
-/* Rows `first` and on of a vector: as they are, or picked into memory of ours. */
-
-static uint32_t pick_rows(uint16_t *picks, const uint64_t *bits, uint32_t count)
-{
-	uint32_t n = 0;
-	uint64_t all = UINT64_MAX;
-
-	for (uint32_t i = 0; i < count / 64; i++)
-		all &= bits[i];
-	if (all == UINT64_MAX && count % 64 == 0) { /* the usual case */
-		for (; n < count; n++)
-			picks[n] = (uint16_t)n;
-		return n;
-	}
-	for (uint32_t i = 0; i * 64 < count; i++)
-		for (uint64_t left = bits[i]; left; left &= left - 1)
-			picks[n++] = (uint16_t)(64 * i + (uint32_t)__builtin_ctzll(left));
-	return n;
-}
-
-#define PICK(type)                                                                                           \
-	do {                                                                                                 \
-		const type *from = v->data;                                                                  \
-		type *out = to;                                                                              \
-		if (v->codes)                                                                                \
-			for (uint32_t i = 0; i < n; i++)                                                     \
-				out[i] = from[v->codes[first + picks[i]]];                                   \
-		else                                                                                         \
-			for (uint32_t i = 0; i < n; i++)                                                     \
-				out[i] = from[first + picks[i]];                                             \
-	} while (0)
-
-static void pick_values(void *to, const struct vector *v, uint32_t first, const uint16_t *picks, uint32_t n)
-{
-	switch (parquet_width(v->type)) {
-	case 1: PICK(uint8_t); break;
-	case 2: PICK(uint16_t); break;
-	case 4: PICK(uint32_t); break;
-	case 8: PICK(uint64_t); break;
-	default:
-		for (uint32_t i = 0; i < n; i++)
-			memcpy((uint8_t *)to + 16 * (size_t)i,
-			       (const uint8_t *)v->data + 16 * (size_t)vector_at(v, first + picks[i]), 16);
-	}
-}
-
-/* Groups have UUIDs as DuckDB has them. */
-static void turn_uuids(uint64_t *values, uint32_t n)
-{
-	for (uint32_t i = 0; i < n; i++) {
-		const uint64_t high = get_be64((const uint8_t *)&values[2 * i]);
-
-		values[2 * i] = get_be64((const uint8_t *)&values[2 * i + 1]);
-		values[2 * i + 1] = high ^ UINT64_C(1) << 63;
-	}
-}
-
-static struct groups_values take_values(struct sums *s, uint32_t slot, const struct vector *v, uint32_t first,
-					uint32_t n, bool all)
-{
-	struct groups_values out = {.data = s->data[slot]};
-
-	if (all && !v->codes && v->type != PARQUET_UUID) {
-		out.data = (const uint8_t *)v->data + first * parquet_width(v->type);
-		out.valid = v->valid ? v->valid + first / 64 : NULL;
-		return out;
-	}
-	pick_values(s->data[slot], v, first, s->picks, n);
-	if (v->type == PARQUET_UUID)
-		turn_uuids(s->data[slot], n);
-	if (v->valid) {
-		memset(s->valid[slot], 0, sizeof s->valid[slot]);
-		for (uint32_t i = 0; i < n; i++)
-			s->valid[slot][i / 64] |= (uint64_t)vector_has(v, first + s->picks[i]) << i % 64;
-		out.valid = s->valid[slot];
-	}
-	return out;
+	s->gather = gather_new(2 + s->keys.count);
+	return s->gather ? groups_new(&s->groups, NULL, &shape) : ERR_MEMORY;
 }
 
 static enum status take(void *arg, const struct columns *columns, const uint64_t *bits, uint32_t passed,
 			struct error *err)
 {
-	static const uint64_t zero[GROUPS_STEP];
-	static const struct groups_values none = {zero, zero};
 	struct sums *s = arg;
 	struct vector keys[GROUPS_KEYS_MAX], octets, packets;
-	bool good =
-		expression_run(s->octets, columns, &octets) && expression_run(s->packets, columns, &packets);
+	bool good = (!s->octets || expression_run(s->octets, columns, &octets)) &&
+		    (!s->packets || expression_run(s->packets, columns, &packets));
 	enum status status = OK;
 
 	(void)passed;
@@ -158,16 +76,14 @@ static enum status take(void *arg, const struct columns *columns, const uint64_t
 		return error_set(err, ERR_MEMORY, "no memory for columns");
 	for (uint32_t first = 0; status == OK && first < columns->rows; first += GROUPS_STEP) {
 		const uint32_t left = columns->rows - first, count = left < GROUPS_STEP ? left : GROUPS_STEP;
-		struct groups_rows rows = {.count = pick_rows(s->picks, bits + first / 64, count)};
-		const bool all = rows.count == count;
+		struct groups_rows rows = {.count = gather_rows(s->gather, bits, first, count)};
 
 		if (rows.count == 0)
 			continue;
+		rows.octets = s->octets ? gather_values(s->gather, 0, &octets) : gather_nothing();
+		rows.packets = s->packets ? gather_values(s->gather, 1, &packets) : gather_nothing();
 		for (uint32_t i = 0; i < s->keys.count; i++)
-			rows.keys[i] = take_values(s, i, &keys[i], first, rows.count, all);
-		rows.octets = s->octets ? take_values(s, VALUES - 2, &octets, first, rows.count, all) : none;
-		rows.packets =
-			s->packets ? take_values(s, VALUES - 1, &packets, first, rows.count, all) : none;
+			rows.keys[i] = gather_values(s->gather, 2 + i, &keys[i]);
 		status = groups_add(s->groups, &rows, NULL);
 	}
 	return status == OK ? OK : error_set(err, status, "the groups do not fit into memory");

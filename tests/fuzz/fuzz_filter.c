@@ -62,6 +62,18 @@ static const struct vector *get(void *arg, uint32_t column)
 	return &r->vector;
 }
 
+static const struct vector *entries(void *arg, uint32_t column)
+{
+	struct rows *r = arg;
+
+	if (!get(arg, column)->codes)
+		return NULL;
+	r->vector.rows = r->vector.entries;
+	r->vector.valid = NULL;
+	r->vector.codes = NULL;
+	return &r->vector;
+}
+
 static void bounds(void *arg, uint32_t column, struct parquet_bounds *out)
 {
 	const struct rows *r = arg;
@@ -99,7 +111,8 @@ static void add_columns(struct schema *schema)
 static bool sift(const struct filter *filter, const struct schema *schema, uint64_t bits[2])
 {
 	struct rows r = {.wanted.schema = schema};
-	const struct columns columns = {.arg = &r, .rows = ROWS, .get = get, .bounds = bounds};
+	const struct columns columns = {
+		.arg = &r, .rows = ROWS, .get = get, .bounds = bounds, .entries = entries};
 	struct sieve *sieve;
 	uint32_t passed;
 

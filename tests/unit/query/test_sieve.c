@@ -437,7 +437,7 @@ static void test_entries(void **state)
 		world_end(&w);
 	for (uint32_t i = 0; i < w.list[0].vector.entries; i++)
 		((uint16_t *)w.list[0].data.numbers)[i] = i ? 9 : 7;
-	w.list[0].bounds.bounded = false;
+	w.list[0].bounds = (struct parquet_bounds){0};
 	w.list[0].vector.valid = NULL;
 	assert_int_equal(sieve_new(&s, has_not, 0, 0, &w.wanted), OK);
 	w.reads = false;
