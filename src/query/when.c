@@ -5,6 +5,8 @@
 #include <strings.h>
 #include <time.h>
 
+#define LONGEST_MS INT64_C(100000000000000) /* also when it is said in milliseconds, as filters print it */
+
 static bool unit_ms(const char *text, size_t length, int64_t *out)
 {
 	static const struct {
@@ -33,7 +35,7 @@ static bool duration_piece(const char **at, const char *end, int64_t *total)
 		return false;
 	for (; c < end && isdigit((unsigned char)*c); c++) {
 		whole = whole * 10 + (*c - '0');
-		if (whole > 1000000000000)
+		if (whole > LONGEST_MS)
 			return false;
 	}
 	if (c < end && *c == '.') {
@@ -47,7 +49,7 @@ static bool duration_piece(const char **at, const char *end, int64_t *total)
 	const char *name = c;
 	while (c < end && isalpha((unsigned char)*c))
 		c++;
-	if (!unit_ms(name, (size_t)(c - name), &unit) || whole > 100000000000000 / unit)
+	if (!unit_ms(name, (size_t)(c - name), &unit) || whole > LONGEST_MS / unit)
 		return false;
 	*total += whole * unit + (int64_t)((double)fraction / (double)scale * (double)unit + 0.5);
 	*at = c;
@@ -62,7 +64,7 @@ bool duration_parse(int64_t *out_ms, const char *text, size_t length)
 	if (length == 0 || length > 64)
 		return false;
 	while (text < end)
-		if (!duration_piece(&text, end, &total) || total > 100000000000000)
+		if (!duration_piece(&text, end, &total) || total > LONGEST_MS)
 			return false;
 	*out_ms = total;
 	return true;
