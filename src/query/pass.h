@@ -102,9 +102,10 @@ bool pass_edge_at(const struct pass *pass, int edge, int64_t *out);
 /* One reading, into `take`. */
 typedef void pass_take(struct pass *pass, const struct pass_rows *rows);
 
-/* pass_scan.c: by scan.h; `first`: types of the columns are said by it, so tallies are opened.
- * ERR_UNSUPPORTED: some rows may have been taken. */
+/* By scan.h, and by a statement. The first says the types of the columns, so it opens the tallies.
+ * ERR_UNSUPPORTED of pass_scan: some rows may have been taken. */
 MUST_CHECK enum status pass_scan(struct pass *pass, pass_take *take, bool first, struct error *err);
+MUST_CHECK enum status pass_statement(struct pass *pass, pass_take *take, bool first, struct error *err);
 
 /* Open the tallies over columns of these types. */
 void pass_open(struct pass *pass, const duckdb_type types[PASS_COLUMNS]);
