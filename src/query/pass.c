@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "query/cube.h"
+#include "query/plain_private.h"
 
 enum { TALLIES_OCTETS = 768 << 20 }; /* all of them together */
 
@@ -52,7 +53,8 @@ void pass_free(struct pass *p)
 /* What is wanted. */
 
 /* The texts are borrowed. */
-static int add_column(struct pass *p, const struct sql *sql, const struct sql *plain, duckdb_type type)
+static int add_column(struct pass *p, const struct sql *sql, const struct sql *plain, duckdb_type type,
+		      duckdb_type null)
 {
 	struct pass_column *c = &p->columns[p->column_count];
 
@@ -63,8 +65,11 @@ static int add_column(struct pass *p, const struct sql *sql, const struct sql *p
 			return (int)i;
 	if (p->column_count == PASS_COLUMNS)
 		return -1;
-	*c = (struct pass_column){
-		.sql = strdup(sql->text), .plain = strdup(plain->text), .type = type, .needed = true};
+	*c = (struct pass_column){.sql = strdup(sql->text),
+				  .plain = strdup(plain->text),
+				  .type = type,
+				  .null = null,
+				  .needed = true};
 	p->column_count++;
 	return c->sql && c->plain ? (int)p->column_count - 1 : -1;
 }
@@ -78,7 +83,7 @@ int pass_column(struct pass *p, const char *text, duckdb_type type)
 	sql_init(&plain);
 	word_sql(&sql, text, p->schema);
 	word_sql(&plain, text, NULL);
-	column = add_column(p, &sql, &plain, type);
+	column = add_column(p, &sql, &plain, type, type);
 	sql_fini(&sql);
 	sql_fini(&plain);
 	return column;
@@ -94,7 +99,7 @@ static bool half_column(struct pass *p, const struct ask_key *k, unsigned half, 
 	ask_key_sql(&sql, k, half, p->schema);
 	ask_key_sql(&plain, k, half, NULL);
 	const bool none = !sql.failed && strncmp(sql.text, "CAST(NULL AS ", 13) == 0;
-	*out = none ? -1 : add_column(p, &sql, &plain, DUCKDB_TYPE_INVALID);
+	*out = none ? -1 : add_column(p, &sql, &plain, DUCKDB_TYPE_INVALID, plain_type_of_null(k, half));
 	sql_fini(&sql);
 	sql_fini(&plain);
 	return none || *out >= 0;

@@ -24,6 +24,7 @@ struct pass_column {
 	char *sql;        /* with the names that there are */
 	char *plain;      /* with all names: for expression.h */
 	duckdb_type type; /* it must be of; DUCKDB_TYPE_INVALID: any */
+	duckdb_type null; /* that it has when no record has a value */
 	bool needed;      /* in this reading */
 };
 

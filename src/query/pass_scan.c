@@ -113,13 +113,12 @@ static enum status take(void *arg, const struct columns *columns, const uint64_t
 	return OK;
 }
 
-/* A column that is NULL in every record is of any type. */
 static void open_tallies(struct pass *p, const struct reader *r)
 {
 	duckdb_type types[PASS_COLUMNS];
 
 	for (unsigned i = 0; i < p->column_count; i++)
-		types[i] = type_of(r->columns[i], DUCKDB_TYPE_UTINYINT);
+		types[i] = type_of(r->columns[i], p->columns[i].null);
 	pass_open(p, types);
 }
 

@@ -109,8 +109,7 @@ void plain_name(struct plain *p, const char *name, enum cell_format format, duck
 	c->right = result_is_right(type, format);
 }
 
-/* What is NULL in every record is of the type that DuckDB would say. */
-static duckdb_type type_of_null(const struct ask_key *k)
+duckdb_type plain_type_of_null(const struct ask_key *k, unsigned second)
 {
 	static const unsigned char of[WORD_TYPE_COUNT] = {
 		[WORD_ADDRESS] = DUCKDB_TYPE_UINTEGER,   [WORD_IPV4] = DUCKDB_TYPE_UINTEGER,
@@ -121,6 +120,8 @@ static duckdb_type type_of_null(const struct ask_key *k)
 		[WORD_INTERFACE] = DUCKDB_TYPE_UINTEGER,
 	};
 
+	if (second)
+		return DUCKDB_TYPE_UUID;
 	return of[k->type] ? (duckdb_type)of[k->type] : DUCKDB_TYPE_VARCHAR;
 }
 
@@ -131,7 +132,8 @@ void plain_name_keys(struct plain *p, const struct plain_keys *keys)
 		const int32_t first = keys->of[i].half[0];
 
 		plain_name(p, k->name, ask_key_format(k),
-			   first < 0 ? type_of_null(k) : plain_type(expression_type(keys->all[first])));
+			   first < 0 ? plain_type_of_null(k, 0)
+				     : plain_type(expression_type(keys->all[first])));
 	}
 }
 

@@ -23,6 +23,9 @@ MUST_CHECK enum status plain_expression(struct expression **out, const char *sql
 /* The type that a DuckDB vector of these values has; DUCKDB_TYPE_INVALID: none that we show. */
 duckdb_type plain_type(enum parquet_type type);
 
+/* Of a key, or its second half, that is NULL in every record: what DuckDB would say. */
+duckdb_type plain_type_of_null(const struct ask_key *key, unsigned second);
+
 /* The value of a row; a text is borrowed. */
 struct cell plain_cell(const struct vector *vector, uint32_t row);
 
