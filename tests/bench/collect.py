@@ -14,6 +14,7 @@ much, processors stop for longer than a receive buffer lasts, and rates without 
 
 import argparse
 import contextlib
+import contextlib
 import json
 import os
 import re
@@ -32,9 +33,13 @@ TRIES = 2
 
 
 def free_port():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port that nobody has, over UDP and TCP."""
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as a, socket.socket(socket.AF_INET, socket.SOCK_STREAM) as b:
+            a.bind(("127.0.0.1", 0))
+            with contextlib.suppress(OSError):
+                b.bind(a.getsockname())
+                return a.getsockname()[1]
 
 
 def cpu_of(pid):
