@@ -14,7 +14,6 @@ much, processors stop for longer than a receive buffer lasts, and rates without 
 
 import argparse
 import contextlib
-import contextlib
 import json
 import os
 import re
