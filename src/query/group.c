@@ -81,35 +81,15 @@ static enum status prepare(struct groups *g)
 	return g->rows && g->slots && g->keys && g->hashes ? OK : ERR_MEMORY;
 }
 
-/* Whether the result's columns are what the shape says. */
-static bool fits(duckdb_result *result, const struct groups_shape *shape)
+static enum status shape_keys(struct groups *g, const struct groups_shape *shape)
 {
-	const idx_t columns = duckdb_column_count(result);
-
-	if (duckdb_vector_size() > GROUPS_STEP || shape->sums + 1 + shape->denied >= columns ||
-	    duckdb_column_type(result, shape->sums) != DUCKDB_TYPE_UBIGINT ||
-	    duckdb_column_type(result, shape->sums + 1) != DUCKDB_TYPE_UBIGINT ||
-	    (shape->denied && duckdb_column_type(result, shape->sums + 2) != DUCKDB_TYPE_BOOLEAN))
-		return false;
-	for (uint32_t i = 0; i < shape->key_count; i++)
-		if (shape->keys[i].column >= columns)
-			return false;
-	return true;
-}
-
-static enum status shape_keys(struct groups *g, duckdb_result *result, const struct groups_shape *shape)
-{
-	if (shape->key_count > GROUPS_KEYS_MAX || (result && !fits(result, shape)))
+	if (shape->key_count > GROUPS_KEYS_MAX)
 		return ERR_UNSUPPORTED;
-	g->sums_at = shape->sums;
 	g->sums = shape->denied ? SUMS : DENIED;
 	g->octets_most = shape->octets_most ? shape->octets_most : OCTETS_MAX;
 	g->words = 1;
 	for (uint32_t i = 0; i < shape->key_count; i++) {
-		const uint32_t column = shape->keys[i].column;
-
-		g->columns[i].column = column;
-		g->columns[i].type = result ? duckdb_column_type(result, column) : shape->keys[i].type;
+		g->columns[i].type = shape->keys[i].type;
 		g->columns[i].width = width_of(g->columns[i].type);
 		g->columns[i].at = g->words;
 		snprintf(g->columns[i].name, GROUPS_NAME_MAX, "%s", shape->keys[i].name);
@@ -121,10 +101,10 @@ static enum status shape_keys(struct groups *g, duckdb_result *result, const str
 	return OK;
 }
 
-enum status groups_new(struct groups **out, duckdb_result *result, const struct groups_shape *shape)
+enum status groups_new(struct groups **out, const struct groups_shape *shape)
 {
 	struct groups *g = calloc(1, sizeof *g);
-	enum status s = g ? shape_keys(g, result, shape) : ERR_MEMORY;
+	enum status s = g ? shape_keys(g, shape) : ERR_MEMORY;
 
 	if (s == OK)
 		s = prepare(g);
@@ -506,7 +486,6 @@ enum status groups_pick(struct groups **out, const struct groups *from, const ui
 		g->column_count = from->column_count;
 		g->words = from->words;
 		g->sums = from->sums;
-		g->sums_at = from->sums_at;
 		g->octets_most = from->octets_most;
 		good = prepare(g) == OK;
 	}

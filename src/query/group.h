@@ -15,16 +15,14 @@ struct cell;
 
 enum { GROUPS_KEYS_MAX = 16, GROUPS_NAME_MAX = 16 };
 
-/* Which columns of a statement's rows are summed up, and how. */
+/* By what is summed up, and how. */
 struct groups_shape {
 	struct {
-		uint32_t column;
-		duckdb_type type;           /* said by the statement, where there is one */
+		duckdb_type type;
 		char name[GROUPS_NAME_MAX]; /* in the table function */
 	} keys[GROUPS_KEYS_MAX];
 	uint32_t key_count;
-	uint32_t sums;      /* the column of octets; packets are behind it */
-	bool denied;        /* and a BOOLEAN behind them, whose records are counted too */
+	bool denied;        /* those are counted too */
 	size_t octets_most; /* of memory; 0: half a gigabyte */
 };
 
@@ -42,10 +40,9 @@ MUST_CHECK enum status groups_collect(struct groups **out, duckdb_result *result
 				      struct error *err);
 void groups_free(struct groups *groups);
 
-/* The same, some rows at a time; keys may be texts here. Without `result` the shape's types count.
+/* The same, some rows at a time; keys may be texts here.
  * ERR_UNSUPPORTED, ERR_MEMORY. */
-MUST_CHECK enum status groups_new(struct groups **out, duckdb_result *result,
-				  const struct groups_shape *shape);
+MUST_CHECK enum status groups_new(struct groups **out, const struct groups_shape *shape);
 
 /* GROUPS_STEP rows at most: values as DuckDB's vectors have them, a bit a row where they are valid (NULL:
  * all). Without `denied` nobody asks. `rows`, where it is not NULL, becomes the group of each. ERR_LIMIT,

@@ -16,28 +16,30 @@ static struct groups_values values_of(duckdb_data_chunk chunk, uint32_t column)
 static enum status shape_of(struct groups **out, duckdb_result *result)
 {
 	const idx_t columns = duckdb_column_count(result);
-	struct groups_shape shape = {.key_count = (uint32_t)columns - 2, .sums = (uint32_t)columns - 2};
+	struct groups_shape shape = {.key_count = (uint32_t)columns - 2};
 
-	if (columns < 2 || shape.key_count > GROUPS_KEYS_MAX)
+	if (columns < 2 || shape.key_count > GROUPS_KEYS_MAX || duckdb_vector_size() > GROUPS_STEP ||
+	    duckdb_column_type(result, columns - 2) != DUCKDB_TYPE_UBIGINT ||
+	    duckdb_column_type(result, columns - 1) != DUCKDB_TYPE_UBIGINT)
 		return ERR_UNSUPPORTED;
 	for (uint32_t i = 0; i < shape.key_count; i++) {
-		shape.keys[i].column = i;
 		snprintf(shape.keys[i].name, GROUPS_NAME_MAX, "%s", duckdb_column_name(result, i));
-		if (duckdb_column_type(result, i) == DUCKDB_TYPE_VARCHAR)
+		shape.keys[i].type = duckdb_column_type(result, i);
+		if (shape.keys[i].type == DUCKDB_TYPE_VARCHAR)
 			return ERR_UNSUPPORTED;
 	}
-	return groups_new(out, result, &shape);
+	return groups_new(out, &shape);
 }
 
 static enum status take_chunk(void *arg, duckdb_data_chunk chunk)
 {
 	struct groups *g = arg;
 	struct groups_rows rows = {.count = (uint32_t)duckdb_data_chunk_get_size(chunk),
-				   .octets = values_of(chunk, g->sums_at),
-				   .packets = values_of(chunk, g->sums_at + 1)};
+				   .octets = values_of(chunk, g->column_count),
+				   .packets = values_of(chunk, g->column_count + 1)};
 
 	for (uint32_t i = 0; i < g->column_count; i++)
-		rows.keys[i] = values_of(chunk, g->columns[i].column);
+		rows.keys[i] = values_of(chunk, i);
 	return groups_add(g, &rows, NULL);
 }
 

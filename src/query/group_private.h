@@ -13,15 +13,13 @@ enum { OCTETS, OCTETS_HIGH, PACKETS, PACKETS_HIGH, FLOWS, DENIED, SUMS };
 struct groups {
 	struct {
 		duckdb_type type;
-		uint32_t width;  /* octets: 1, 2, 4, 8, 16; a text's is that of its number */
-		uint32_t at;     /* its word */
-		uint32_t column; /* of the result */
+		uint32_t width; /* octets: 1, 2, 4, 8, 16; a text's is that of its number */
+		uint32_t at;    /* its word */
 		struct texts *texts;
 		char name[GROUPS_NAME_MAX];
 	} columns[GROUPS_KEYS_MAX];
 	uint32_t column_count;
-	uint32_t sums_at; /* column of octets */
-	uint32_t sums;    /* how many words of them there are */
+	uint32_t sums; /* how many words of them there are */
 	size_t octets_most;
 	bool find_only;         /* no text is new */
 	uint32_t words, stride; /* of a key; of a row */

@@ -247,7 +247,7 @@ void pass_open(struct pass *p, const duckdb_type types[PASS_COLUMNS])
 					snprintf(shape.keys[shape.key_count++].name, GROUPS_NAME_MAX, "%c%u",
 						 half ? 'w' : 'k', i);
 				}
-		t->status = groups_new(&t->groups, NULL, &shape);
+		t->status = groups_new(&t->groups, &shape);
 	}
 }
 

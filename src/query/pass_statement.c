@@ -25,7 +25,10 @@ static enum status open_records(struct pass *p, duckdb_result *out, struct error
 		put_column(&body, &p->columns[i]);
 		sql_format(&body, " AS c%u, ", i);
 	}
-	word_sql(&body, "{octetDeltaCount}, {packetDeltaCount}, {denied} FROM flows", p->schema);
+	word_sql(&body,
+		 "CAST({octetDeltaCount} AS UBIGINT), CAST({packetDeltaCount} AS UBIGINT), {denied} FROM "
+		 "flows",
+		 p->schema);
 	ask_where(&p->window, p->schema, &body);
 	if (!body.failed) {
 		store_flows(p->store, &sql, body.text);
@@ -69,7 +72,9 @@ enum status pass_statement(struct pass *p, pass_take *to, bool first, struct err
 {
 	duckdb_type types[PASS_COLUMNS];
 	duckdb_result result;
-	enum status s = open_records(p, &result, err);
+	enum status s = duckdb_vector_size() > GROUPS_STEP
+				? error_set(err, ERR_SYSTEM, "query engine: DuckDB's chunks are too large")
+				: open_records(p, &result, err);
 
 	if (s != OK)
 		return s;

@@ -1,4 +1,5 @@
-/* plain_private.h: what plain.c, plain_sums.c and plain_list.c share. */
+/* plain_private.h: what plain.c, plain_sums.c and plain_list.c share; pass.c and pass_scan.c have their
+ * expressions and types from here. */
 #pragma once
 
 #include "query/plain.h"

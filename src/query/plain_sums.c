@@ -57,7 +57,7 @@ static enum status sums_new(struct sums **out, struct plain *p, uint32_t threads
 	for (uint32_t i = 0; i < s->keys.count; i++)
 		shape.keys[i].type = plain_type(expression_type(s->keys.all[i]));
 	s->gather = gather_new(2 + s->keys.count);
-	return s->gather ? groups_new(&s->groups, NULL, &shape) : ERR_MEMORY;
+	return s->gather ? groups_new(&s->groups, &shape) : ERR_MEMORY;
 }
 
 static enum status take(void *arg, const struct columns *columns, const uint64_t *bits, uint32_t passed,
